@@ -1,0 +1,1 @@
+"""Faster bodies of the operations, by device; what there is stands in `manifest`."""
