@@ -1,0 +1,39 @@
+"""Fails unless a wheel holds exactly the package's files of this checkout: python .ci/check_wheel.py dist/NAME.whl."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+# Each folder of the checkout, where it lies in the wheel, and which of its files belong there.
+SHIPPED = {
+    "minitorch_cv": ("minitorch_cv", ("**/*.py", "**/*.npz", "py.typed")),
+    "kernels": ("minitorch_cv/kernels", ("**/*.py", "**/*.cu", "**/*.h")),
+    "lessons": ("minitorch_cv/lessons", ("*.py",)),
+}
+
+
+def expected() -> set[str]:
+    """The paths inside the wheel that the checkout's files should have."""
+    return {
+        f"{inside}/{path.relative_to(CHECKOUT / folder).as_posix()}"
+        for folder, (inside, patterns) in SHIPPED.items()
+        for pattern in patterns
+        for path in (CHECKOUT / folder).glob(pattern)
+    }
+
+
+def main(wheel: str) -> None:
+    """Compares, prints the differences and exits with 1 if there are any."""
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    for verb, names in (("misses", expected() - found), ("should not hold", found - expected())):
+        for name in sorted(names):
+            print(f"{Path(wheel).name} {verb} {name}")
+    if found != expected():
+        sys.exit(1)
+    print(f"{Path(wheel).name}: {len(found)} files, {Path(wheel).stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
