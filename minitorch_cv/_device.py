@@ -1,0 +1,89 @@
+"""Where an array lives: the CPU (NumPy) or a CUDA GPU (CuPy), and how it gets there."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+DEVICES = ("cpu", "cuda")
+
+
+def array_namespace(array: Any) -> ModuleType:
+    """The library that computes on `array`: NumPy, or CuPy for CuPy's arrays."""
+    if isinstance(array, np.ndarray) or "cupy" not in sys.modules:
+        return np
+    return sys.modules["cupy"].get_array_module(array)
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array of a supported device (a NumPy scalar is not)."""
+    return isinstance(value, np.ndarray) or ("cupy" in sys.modules and isinstance(value, sys.modules["cupy"].ndarray))
+
+
+def device_of(array: Any) -> str:
+    """The name of the device on which `array` lives."""
+    return "cpu" if isinstance(array, np.ndarray) else "cuda"
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The same values as a NumPy array; shares memory where they are on the CPU already."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def to_device(array: Any, device: str) -> Any:
+    """The same values on `device`; the array itself if it is there already.
+
+    Raises ValueError for a device that does not exist, RuntimeError with the reason where there is no usable GPU.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"to: device expects one of {', '.join(DEVICES)}; it is {device!r}")
+    if device_of(array) == device:
+        return array
+    if device == "cpu":
+        return to_numpy(array)
+    usable, reason = usable_gpu()
+    if not usable:
+        raise RuntimeError(f"to: device 'cuda' cannot be used here: {reason}")
+    import cupy  # pyright: ignore[reportMissingImports]
+
+    return cupy.asarray(array)
+
+
+@functools.cache
+def usable_gpu() -> tuple[bool, str]:
+    """Whether CUDA kernels can run here, and if not, why. Never raises.
+
+    True only after a kernel was compiled and its sum came out right: an importable CuPy or a listed device is no proof.
+    """
+    try:
+        import cupy  # pyright: ignore[reportMissingImports]
+    except Exception as error:  # a broken CuPy raises more than ImportError
+        return False, f"CuPy cannot be imported ({error}); install it with: pip install 'minitorch-cv[gpu]'"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() == 0:
+            return False, "CuPy finds no CUDA device"
+        total = int(cupy.arange(1000, dtype=cupy.int32).sum())
+    except Exception as error:
+        return False, f"CuPy is installed, but a test kernel failed ({type(error).__name__}: {error})"
+    if total != 499_500:
+        return False, f"a test kernel computed 0 + 1 + ... + 999 = {total}"
+    return True, "a test kernel ran"
+
+
+def memory_bounds(array: Any) -> tuple[int, int]:
+    """First and past-the-last address of the array's bytes."""
+    if isinstance(array, np.ndarray):
+        return np.lib.array_utils.byte_bounds(array)
+    start = int(array.data.ptr)
+    return start, start + int(array.nbytes)
+
+
+def memory_owner(array: Any) -> Any:
+    """The array that owns the memory of `array` (itself, if it is no view)."""
+    while is_array(getattr(array, "base", None)):
+        array = array.base
+    return array

@@ -1,0 +1,166 @@
+"""`@op`: one function over arrays becomes a differentiable operation; the registry of all of them; the dispatcher.
+
+The body returns its value and its backward. Called on arrays the operation just computes. Called on Tensors it computes on
+their arrays and, where one of them requires a gradient, makes the node that leads back. For derivatives of derivatives
+the engine calls the body again on the Tensors: the backward that it then returns has captured Tensors, and records.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._autograd import Node, inspect_result, mode
+from ._device import array_namespace, device_of, is_array
+from ._tensor import Tensor, make
+from .kernels import manifest
+
+OPS: dict[str, Any] = {}
+
+PORTABLE_ONLY = os.environ.get("MINITORCH_CV_KERNELS", "") == "portable"
+
+
+def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
+    """Make a differentiable operation of `body(operands..., settings...) -> (value, backward)` and register it.
+
+    `backward(dy)` returns the gradient of each operand, in order: an array of the operand's shape, None where there is
+    none to have, or a function of no arguments that computes it if it is wanted. A body may return a tuple of values; only
+    the first carries a gradient. `linear_in` names operands in which the operation is linear, for the adjoint test.
+    """
+    if body is None:
+        return functools.partial(op, linear_in=linear_in)
+    name = body.__name__
+    if name in OPS and OPS[name].__module__ != body.__module__:
+        raise ValueError(f"op: an operation of the name {name} exists already, in {OPS[name].__module__}")
+    bind = _binder(body)
+    faster = [] if PORTABLE_ONLY else [entry for entry in manifest.BODIES if entry.operation == name]
+
+    @functools.wraps(body)
+    def call(*args: Any, **settings: Any) -> Any:
+        if settings:
+            args, settings = bind(args, settings)
+        arrays, first, record, mixed = [], None, False, False
+        for a in args:
+            if isinstance(a, Tensor):
+                data = a.data
+                arrays.append(data)
+                if first is None:
+                    first = data
+                elif data.dtype is not first.dtype or type(data) is not type(first):
+                    mixed = True
+                if a._requires_grad:
+                    record = True
+            else:
+                arrays.append(a)
+                if type(a) not in _PLAIN:
+                    mixed = True
+        if first is None:
+            return (
+                choose(call, faster, arrays, settings)(*arrays, **settings)[0]
+                if faster
+                else call.body(*arrays, **settings)[0]
+            )
+        if mixed:
+            _check_mixture(name, parameters, arrays)
+        value, backward = (choose(call, faster, arrays, settings) if faster else call.body)(*arrays, **settings)
+        others = None
+        if type(value) is tuple:
+            value, *others = value
+        if not isinstance(value, np.ndarray):
+            value = _as_array(value, first)
+        node = Node(call, args, settings, backward) if record and mode.recording else None
+        if mode.debugging:
+            inspect_result(name, value, node)
+        result = make(value, node)
+        return result if others is None else (result, *[make(_as_array(other, first), None) for other in others])
+
+    call.body = body  # pyright: ignore[reportFunctionMemberAccess]
+    call.faster = faster  # pyright: ignore[reportFunctionMemberAccess]
+    call.linear_in = linear_in  # pyright: ignore[reportFunctionMemberAccess]
+    parameters = tuple(inspect.signature(body).parameters)
+    call.parameters = parameters  # pyright: ignore[reportFunctionMemberAccess]
+    OPS[name] = call
+    return call
+
+
+# What may stand among the operands and needs no check. Types, not instances: a NumPy float64 is a float, too.
+_PLAIN = frozenset([type(None), bool, int, float, str, tuple, slice])
+
+
+def choose(operation: Any, faster: list, arrays: list, settings: dict[str, Any]) -> Callable:
+    """The body to run: the first faster one that suits device, dtype and layout, else the portable one."""
+    chosen = operation.body
+    for entry in faster:
+        if _suits(entry, arrays):
+            candidate = getattr(importlib.import_module(entry.module), entry.function)
+            accepts = getattr(candidate, "accepts", None)
+            if accepts is None or accepts(*arrays, **settings):
+                chosen = candidate
+                break
+    return chosen
+
+
+def _suits(entry: manifest.Body, arrays: list) -> bool:
+    floating = [a for a in arrays if is_array(a) and a.dtype.kind == "f"]
+    return bool(floating) and all(a.dtype.name in entry.dtypes and device_of(a) == entry.device for a in floating)
+
+
+def _binder(body: Callable) -> Callable:
+    """Puts operands that were passed by keyword into their positions; keyword-only settings stay."""
+    parameters = inspect.signature(body).parameters
+    positional = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    position = {p.name: i for i, p in enumerate(positional)}
+    defaults = [p.default for p in positional]
+    name = body.__name__
+
+    def bind(args: tuple, given: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        settings, named = {}, {}
+        for key, value in given.items():
+            if key not in position:
+                settings[key] = value
+            elif position[key] < len(args):
+                raise TypeError(f"{name}: {key} was given twice")
+            else:
+                named[position[key]] = value
+        if not named:
+            return args, settings
+        filled = list(args)
+        for i in range(len(args), max(named) + 1):
+            value = named.get(i, defaults[i])
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{name}: {positional[i].name} is missing")
+            filled.append(value)
+        return tuple(filled), settings
+
+    return bind
+
+
+def _check_mixture(name: str, parameters: tuple[str, ...], arrays: list) -> None:
+    """Refuse operands of several floating dtypes or on several devices; turn NumPy's scalars into numbers."""
+    met: tuple[str, Any] | None = None
+    for position, a in enumerate(arrays):
+        if isinstance(a, np.generic):
+            arrays[position] = a.item()
+        elif is_array(a):
+            label = parameters[min(position, len(parameters) - 1)]
+            if a.dtype.kind == "f" and met is not None and a.dtype != met[1].dtype:
+                raise TypeError(
+                    f"{name}: {label} expects {met[1].dtype}, the dtype of {met[0]}; it is {a.dtype}. Convert one with .to(dtype)"
+                )
+            if met is not None and device_of(a) != device_of(met[1]):
+                raise TypeError(
+                    f"{name}: {label} expects to be on {device_of(met[1])!r}, with {met[0]}; it is on {device_of(a)!r}. "
+                    "Move one with .to(device)"
+                )
+            if met is None and a.dtype.kind == "f":
+                met = label, a
+
+
+def _as_array(value: Any, like: Any) -> Any:
+    return value if is_array(value) else array_namespace(like).asarray(value)

@@ -1,0 +1,49 @@
+r"""The operations: `torch.nn.functional`'s names and argument order, on Tensors or on plain arrays.
+
+Letters: N images, C channels, H and W height and width of the input; O output channels, oh and ow height and width of the
+output; kh and kw height and width of a window; L the loss. A gradient is named after its variable: dx = dL/dx. In formulas
+dy is the upstream gradient dL/dy.
+"""
+
+from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
+from ._matmul import linear, matmul
+from .elementwise import (
+    abs,
+    add,
+    astype,
+    clip,
+    clone,
+    cos,
+    divide,
+    exp,
+    expm1,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    sin,
+    sqrt,
+    subtract,
+    to_device,
+    where,
+)
+from .reduce import argmax, argmin, max, mean, min, sum, var
+from .shape import (
+    concatenate,
+    expand,
+    flatten,
+    flip,
+    getitem,
+    pad,
+    permute,
+    reshape,
+    scatter_add,
+    squeeze,
+    stack,
+    take_along_axis,
+    transpose,
+    unsqueeze,
+)
