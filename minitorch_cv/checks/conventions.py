@@ -1,0 +1,392 @@
+"""Calls a pair of plain functions, forward and backward, in whichever of the usual conventions they are written.
+
+1. `forward(x, w, ...) -> y` and `backward(dy, x, w, ...) -> gradients`;
+2. `forward(x, w, ...) -> (out, cache)` and `backward(dout, cache) -> gradients`;
+3. `forward(x, ...) -> scalar` and `backward(x, ...)`, the gradient of the scalar itself;
+4. a layer that remembers: `forward(x, ...) -> y` and `backward(dy)`.
+
+Gradients come back as one array, as a tuple in the order of the inputs (None where there is none to have), or as a dict
+under the inputs' names or `d` + name.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import linecache
+import os
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minitorch_cv.checks.report import CheckError
+
+UPSTREAM_NAMES = ("dy", "dout", "d_out", "dz", "dL_dy", "dloss", "grad", "grad_output", "grad_out", "upstream", "delta")
+_OUTPUT_NAMES = ("y", "out", "output")
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class GradientPair:
+    """A forward and its backward with their arguments bound.
+
+    arguments: name -> value in forward's order, arrays of floats as float64; changed: sentences on arguments changed in
+    place, filled by `run`; convention: how backward is called, known after `run`.
+    Raises: CheckError, for arguments that do not fit and for whatever the two functions raise.
+    """
+
+    def __init__(self, forward: Callable, backward: Callable, inputs: Any, names: Any = None) -> None:
+        for role, function in (("forward", forward), ("backward", backward)):
+            if not callable(function):
+                raise CheckError(f"check_gradient: {role} expects a function; it is {type(function).__name__}")
+        self.forward_function, self.backward_function = forward, backward
+        self.forward_name, self.backward_name = function_name(forward, "forward"), function_name(backward, "backward")
+        self.by_keyword = isinstance(inputs, dict)
+        self.promoted: list[str] = []
+        self.arguments = {name: self._prepared(name, value) for name, value in self._named(inputs, names).items()}
+        self.changed: list[str] = []
+        self.convention = ""
+        self.without_upstream = False
+
+    def _named(self, inputs: Any, names: Any) -> dict[str, Any]:
+        parameters = _parameters(self.forward_function)
+        if isinstance(inputs, dict):
+            return {str(name): value for name, value in self._checked_call((), inputs, parameters)}
+        if isinstance(inputs, (np.ndarray, np.generic, float)):
+            inputs = (inputs,)
+        if not isinstance(inputs, (tuple, list)):
+            raise CheckError(
+                f"check_gradient: inputs expects a tuple, list or dict of arguments; it is {type(inputs).__name__}"
+            )
+        self._checked_call(tuple(inputs), {}, parameters)
+        if names is None:
+            known = [p.name for p in parameters or () if p.kind in _POSITIONAL]
+            names = [known[i] if i < len(known) else f"x{i}" for i in range(len(inputs))]
+        names = [str(name) for name in names]
+        if len(names) != len(inputs) or len(set(names)) != len(names):
+            raise CheckError(
+                f"check_gradient: names expects {len(inputs)} different names, one for each input; they are {names}"
+            )
+        return dict(zip(names, inputs, strict=True))
+
+    def _checked_call(self, args: tuple, kwargs: dict, parameters: list[inspect.Parameter] | None):
+        if not args and not kwargs:
+            raise CheckError("check_gradient: inputs expects at least one argument; there is none")
+        if parameters is not None:
+            try:
+                inspect.Signature(parameters).bind(*args, **kwargs)
+            except TypeError as failure:
+                text = ", ".join(str(p) for p in parameters)
+                raise CheckError(f"{self.forward_name}({text}) cannot be called with these inputs: {failure}") from None
+        return kwargs.items()
+
+    def _prepared(self, name: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and value:
+            try:
+                array = np.asarray(value)
+            except ValueError:
+                return value
+            return array.astype(np.float64) if array.dtype.kind == "f" else value
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.dtype.kind == "c":
+            raise CheckError(f"check_gradient: {name} expects real numbers; its dtype is {value.dtype}")
+        if value.dtype.kind != "f":
+            return value
+        if value.dtype != np.float64:
+            self.promoted.append(name)
+        value = np.array(value, dtype=np.float64, order="C")
+        if not np.isfinite(value).all():
+            raise CheckError(f"check_gradient: {name} expects finite numbers; it contains NaN or infinity")
+        return value
+
+    @property
+    def arrays(self) -> list[str]:
+        """Names of the arguments that are arrays of floats: those that can have a gradient."""
+        return [name for name, value in self.arguments.items() if is_float_array(value)]
+
+    def outputs(self, **moved: Any) -> np.ndarray:
+        """The output with some arguments replaced, without any watching: for differences."""
+        values = {name: _fresh(moved.get(name, value)) for name, value in self.arguments.items()}
+        result = self._call(self.forward_function, values)
+        return np.asarray(result[0] if isinstance(result, tuple) else result, dtype=np.float64)
+
+    def output(self, **moved: Any) -> np.ndarray:
+        """The output, as float64, with every error located."""
+        with located(self.forward_function, self.forward_name):
+            values = {name: _fresh(moved.get(name, value)) for name, value in self.arguments.items()}
+            result = self._call(self.forward_function, values)
+        return self._checked_output(result)
+
+    def run(self, upstream: np.ndarray | None = None, watch: bool = False, **moved: Any):
+        """Forward and backward once: the output, and a dict name -> gradient of what backward returned.
+
+        upstream: the gradient of the output (default: ones); watch: note arguments changed in place; moved: arguments
+        to replace.
+        """
+        originals = {name: moved.get(name, value) for name, value in self.arguments.items()}
+        values = {name: _fresh(value) for name, value in originals.items()}
+        with located(self.forward_function, self.forward_name):
+            result = self._call(self.forward_function, values)
+        y = self._checked_output(result)
+        if watch:
+            self._note_changes(self.forward_name, originals, values)
+        dy = np.ones_like(y) if upstream is None else upstream
+        handed = self._handed_upstream(dy, result)
+        values_before = {name: _fresh(value) for name, value in values.items()}
+        call = self._backward_call(handed, result, y, values)
+        with located(self.backward_function, self.backward_name):
+            gradients = call()
+        if watch:
+            self._note_changes(self.backward_name, values_before, values)
+            if isinstance(handed, np.ndarray) and not np.array_equal(handed, dy, equal_nan=True):
+                self.changed.append(f"{self.backward_name} changes the upstream gradient in place")
+        return y, self._named_gradients(gradients)
+
+    def _call(self, function: Callable, values: dict[str, Any]) -> Any:
+        return function(**values) if self.by_keyword else function(*values.values())
+
+    def _checked_output(self, result: Any) -> np.ndarray:
+        y = result[0] if isinstance(result, tuple) and result else result
+        try:
+            array = np.asarray(y)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "fiub":
+            raise CheckError(
+                f"{self.forward_name}: expected to return an array (or the array and a cache); it returns "
+                f"{type(y).__name__}{_where(self.forward_function)}"
+            )
+        self.output_dtype = array.dtype
+        return array.astype(np.float64)
+
+    def _handed_upstream(self, dy: np.ndarray, result: Any) -> Any:
+        """A copy of the upstream gradient that keeps its strides; a NumPy number where forward returned a number."""
+        y = result[0] if isinstance(result, tuple) else result
+        if not isinstance(y, np.ndarray):
+            return np.float64(dy)
+        return dy.copy() if dy.flags.c_contiguous else _same_strides(dy)
+
+    def _backward_call(self, dy: Any, result: Any, y: np.ndarray, values: dict[str, Any]) -> Callable[[], Any]:
+        """Backward with its arguments, in the first convention that its signature fits."""
+        parameters = _parameters(self.backward_function)
+        function, count = self.backward_function, len(values)
+        if parameters is None:
+            if isinstance(result, tuple):
+                return functools.partial(function, dy, *result[1:])
+            return functools.partial(function, dy, *values.values())
+        fits = _Fit(parameters)
+        by_name = self._named_arguments(parameters, dy, y, values)
+        if by_name is not None:
+            return by_name
+        if isinstance(result, tuple) and len(result) > 1:
+            rest = result[1:]
+            if fits(1) and not fits(2) and fits.names[0] not in UPSTREAM_NAMES and y.ndim == 0:
+                self._take(f"{self.backward_name}(cache), the gradient of the scalar itself", without_upstream=True)
+                return functools.partial(function, rest[0] if len(rest) == 1 else rest)
+            if fits(2):
+                self._take(f"{self.forward_name} returns (out, cache), {self.backward_name}(dout, cache)")
+                return functools.partial(function, dy, rest[0] if len(rest) == 1 else rest)
+            if fits(1 + len(rest)):
+                self._take(
+                    f"{self.forward_name} returns out and {len(rest)} cached values, given to {self.backward_name}"
+                )
+                return functools.partial(function, dy, *rest)
+        if fits(1 + count):
+            self._take(f"{self.backward_name}(dy, {', '.join(values)})")
+            return functools.partial(function, dy, *values.values())
+        if fits(count) and y.ndim == 0 and (count > 1 or fits.names[:1] != ["dy"]):
+            if not (fits.names and fits.names[0] in UPSTREAM_NAMES):
+                self._take(
+                    f"{self.backward_name}({', '.join(values)}), the gradient of the scalar", without_upstream=True
+                )
+                return functools.partial(function, *values.values())
+        if fits(1):
+            self._take(f"{self.backward_name}(dy), which remembers what {self.forward_name} was called with")
+            return functools.partial(function, dy)
+        raise CheckError(
+            f"{self.backward_name}({', '.join(fits.names)}) expects to be called as (dy, {', '.join(values)}), or as "
+            f"(dout, cache) where {self.forward_name} returns (out, cache); neither fits{_where(function)}"
+        )
+
+    def _named_arguments(self, parameters, dy: Any, y: np.ndarray, values: dict[str, Any]) -> Callable[[], Any] | None:
+        """Backward by its arguments' names, if its names say it all: the upstream gradient and forward's arguments."""
+        named = [p for p in parameters if p.kind in (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)]
+        if len(named) != len(parameters) or not named:
+            return None
+        upstream = next((p.name for p in named if p.name in UPSTREAM_NAMES and p.name not in values), None)
+        if upstream is None and named[0].name not in values:
+            upstream = named[0].name
+        args, kwargs, stop = [], {}, False
+        for p in named:
+            if p.name == upstream:
+                value = dy
+            elif p.name in values:
+                value = values[p.name]
+            elif p.name in _OUTPUT_NAMES and p.default is p.empty:
+                value = y.copy()
+            elif p.default is not p.empty:
+                stop = True
+                continue
+            else:
+                return None
+            if p.kind is inspect.Parameter.KEYWORD_ONLY or (stop and p.kind is not inspect.Parameter.POSITIONAL_ONLY):
+                kwargs[p.name] = value
+            else:
+                args.append(value)
+        if not any(p.name in values for p in named):
+            return None
+        if upstream is None:
+            if y.ndim:
+                raise CheckError(
+                    f"{self.backward_name}({', '.join(p.name for p in named)}) expects the gradient of the output as its "
+                    f"first argument, since {self.forward_name} returns an array of shape {y.shape}"
+                    f"{_where(self.backward_function)}"
+                )
+            self._take(f"{self.backward_name}({', '.join(p.name for p in named)}), the gradient of the scalar", True)
+        else:
+            self._take(f"{self.backward_name}({', '.join(p.name for p in named)})")
+        return functools.partial(self.backward_function, *args, **kwargs)
+
+    def _take(self, convention: str, without_upstream: bool = False) -> None:
+        self.convention, self.without_upstream = convention, without_upstream
+
+    def _note_changes(self, function: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+        for name, value in before.items():
+            if isinstance(value, np.ndarray) and not np.array_equal(
+                value, after[name], equal_nan=value.dtype.kind == "f"
+            ):
+                sentence = f"{function} changes its input {name} in place"
+                if sentence not in self.changed:
+                    self.changed.append(sentence)
+
+    def _named_gradients(self, gradients: Any) -> dict[str, Any]:
+        """What backward returned, under the names of forward's arguments."""
+        names, arrays = list(self.arguments), self.arrays
+        if isinstance(gradients, dict):
+            return self._gradients_from_dict(gradients)
+        if not isinstance(gradients, (tuple, list)):
+            gradients = (gradients,)
+        if len(gradients) == len(names):
+            return dict(zip(names, gradients, strict=True))
+        if len(gradients) <= len(arrays):
+            return dict(zip(arrays, gradients, strict=False))
+        if len(gradients) < len(names):
+            return dict(zip(names, gradients, strict=False))
+        raise CheckError(
+            f"{self.backward_name}: expected at most {len(names)} gradients, for {', '.join(names)}; it returns "
+            f"{len(gradients)}{_where(self.backward_function)}"
+        )
+
+    def _gradients_from_dict(self, gradients: dict) -> dict[str, Any]:
+        found = {}
+        for name in self.arguments:
+            for key in (f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad", name, f"dL_d{name}"):
+                if key in gradients:
+                    found[name] = gradients[key]
+                    break
+        if not found:
+            raise CheckError(
+                f"{self.backward_name}: expected gradients under the names of the inputs ({', '.join(self.arguments)}), "
+                f"with or without a leading d; it returns {', '.join(map(repr, gradients))}{_where(self.backward_function)}"
+            )
+        return found
+
+
+class _Fit:
+    """Whether a signature can be called with so many positional arguments."""
+
+    def __init__(self, parameters: list[inspect.Parameter]) -> None:
+        positional = [p for p in parameters if p.kind in _POSITIONAL]
+        self.names = [p.name for p in positional]
+        self.least = sum(p.default is p.empty for p in positional)
+        self.most = 10**6 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(positional)
+        self.possible = not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+
+    def __call__(self, count: int) -> bool:
+        return self.possible and self.least <= count <= self.most
+
+
+def is_float_array(value: Any) -> bool:
+    """Whether a value is an array of real floating-point numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def function_name(function: Any, fallback: str) -> str:
+    """A function's name as its author knows it."""
+    name = getattr(function, "__name__", None) or getattr(getattr(function, "func", None), "__name__", None)
+    return fallback if name in (None, "<lambda>") else str(name)
+
+
+@contextmanager
+def located(function: Any, name: str):
+    """Turn an exception inside a user's function into one CheckError that names its file, line and source."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except CheckError:
+        raise
+    except Exception as failure:  # a user's function may raise anything
+        raise CheckError(f"{name}: {type(failure).__name__}: {failure}{failure_line(failure, function)}") from failure
+
+
+def failure_line(failure: BaseException, function: Any) -> str:
+    """ " (file, line n: source)" of the deepest frame in the function's own file."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    own = getattr(_code(function), "co_filename", None)
+    here = os.path.dirname(os.path.abspath(__file__))
+    chosen = [frame for frame in frames if frame.filename == own] or [
+        frame for frame in frames if os.path.dirname(os.path.abspath(frame.filename)) != here
+    ]
+    if not chosen:
+        return _where(function)
+    frame = chosen[-1]
+    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f" ({frame.filename}, line {frame.lineno}{': ' + source if source else ''})"
+
+
+def _where(function: Any) -> str:
+    code = _code(function)
+    return f" ({code.co_filename}, line {code.co_firstlineno})" if code is not None else ""
+
+
+def _code(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function) if callable(function) else function
+    function = getattr(function, "__func__", function)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)
+    return getattr(function, "__code__", None)
+
+
+def _parameters(function: Callable) -> list[inspect.Parameter] | None:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a compiled function without a signature
+        return None
+
+
+def _fresh(value: Any) -> Any:
+    """A copy that a function may spoil; an array keeps its strides."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.copy() if value.flags.c_contiguous else _same_strides(value)
+    return copy.deepcopy(value)
+
+
+def _same_strides(array: np.ndarray) -> np.ndarray:
+    if array.flags.f_contiguous:
+        return array.copy(order="F")
+    return strided(array)
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    """The same numbers as a view with gaps: every second entry of a wider array."""
+    if array.ndim == 0:
+        return array.copy()
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
