@@ -120,8 +120,8 @@ def diagnose(evidence: Evidence | None) -> list[Hypothesis]:
     found: list[Hypothesis] = []
     if evidence.given.shape != evidence.expected.shape:
         explanations = explain_shape.EXPLANATIONS
-    elif evidence.is_right(evidence.given) and not evidence.ties:
-        return []
+    elif evidence.is_right(evidence.given):
+        explanations = [explain_flow.ties]
     else:
         explanations = [
             *explain_factor.EXPLANATIONS,

@@ -34,7 +34,7 @@ def upstream_misused(evidence: Evidence) -> Iterator[Hypothesis]:
         yield Hypothesis("upstream squared", f"{name} grows with the square of dy: dy is multiplied in twice", 0.99)
     elif not same(zero, np.zeros_like(zero), scale):
         yield Hypothesis(
-            "term without upstream", f"{name} is not zero for dy = 0: a term of it lacks the factor dy", 0.98
+            "term without upstream", f"{name} is not zero for dy = 0: a term of it lacks the factor dy", 0.92
         )
     elif same(twice, 2 * given, 2 * scale) and not same(negative, -given, scale):
         yield Hypothesis(
@@ -151,7 +151,7 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
                     "only some outputs",
                     f"only the outputs with index {index} along axis {axis} contribute to d{evidence.name}: the sum over "
                     "that axis is missing, or each step overwrites the one before",
-                    0.97,
+                    0.98,
                 )
                 return
 

@@ -71,6 +71,17 @@ def _terms(evidence: Evidence) -> list[tuple[str, str, np.ndarray]]:
                 array,
             )
         )
+    for axes in subsets(x.ndim):
+        if math.prod(x.shape[a] for a in axes) > 1:
+            centred = x - x.mean(axes, keepdims=True)
+            terms.append(
+                (
+                    "missing variance term",
+                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * mean(dxhat * "
+                    "xhat), is missing or wrong",
+                    centred,
+                )
+            )
     if y.shape == x.shape:
         terms.append(("missing term", "dy: the direct path is missing or has a wrong coefficient", dy))
         terms.append(
@@ -84,17 +95,6 @@ def _terms(evidence: Evidence) -> list[tuple[str, str, np.ndarray]]:
         shifted = np.exp(x - x.max(axis, keepdims=True))
         softmax = shifted / shifted.sum(axis, keepdims=True)
         terms.append(("missing softmax", f"softmax({name}) over axis {axis}: it is missing or mis-scaled", softmax))
-    for axes in subsets(x.ndim):
-        if math.prod(x.shape[a] for a in axes) > 1:
-            centred = x - x.mean(axes, keepdims=True)
-            terms.append(
-                (
-                    "missing variance term",
-                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * mean(dxhat * "
-                    "xhat), is missing or wrong",
-                    centred,
-                )
-            )
     terms.append(("extra multiple of the input", f"{name} itself, as of weight decay or a square", x))
     for other, value in evidence.inputs.items():
         if other == name or not isinstance(value, np.ndarray) or value.dtype.kind != "f":
