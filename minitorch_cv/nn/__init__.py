@@ -1,0 +1,25 @@
+"""Layers with PyTorch's names and argument order, and the modules that hold them."""
+
+from . import init
+from .activation import (
+    ELU,
+    GELU,
+    Dropout,
+    Dropout2d,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .container import ModuleList, Sequential
+from .convolution import Conv2d, ConvTranspose2d
+from .linear import Embedding, Flatten, Identity, Linear, Unflatten
+from .loss import BCEWithLogitsLoss, CrossEntropyLoss, GaussianNLLLoss, L1Loss, MSELoss, NLLLoss
+from .module import Module, Parameter
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d
+from .resize import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d

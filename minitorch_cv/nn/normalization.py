@@ -1,0 +1,143 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from .._tensor import Tensor
+from .module import Module, Parameter
+
+
+class _BatchNorm(Module):
+    """Normalises each channel over the batch: see `ops.batch_norm`. The running statistics are buffers.
+
+    `momentum` is the weight of the newest batch in them; None makes them the plain mean over all batches.
+    """
+
+    axes: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: str | None = None,
+        dtype: Any = np.float32,
+    ):
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.weight = Parameter(np.ones(num_features, dtype), device=device) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype), device=device) if affine else None
+        tracked = track_running_stats
+        self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype), device=device) if tracked else None)
+        self.register_buffer("running_var", Tensor(np.ones(num_features, dtype), device=device) if tracked else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.array(0, np.int64)) if tracked else None)
+
+    def forward(self, x: Any) -> Any:
+        if x.ndim not in self.axes:
+            raise ValueError(
+                f"{type(self).__name__}: x expects {' or '.join(map(str, self.axes))} axes; it is {x.shape}"
+            )
+        by_batch = self.training or not self.track_running_stats
+        momentum = self.momentum
+        if self.training and self.track_running_stats and momentum is None:
+            momentum = 1.0 / (self.num_batches_tracked.item() + 1)
+        y = ops.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum or 0.0, self.eps
+        )
+        if self.training and self.track_running_stats:
+            self.num_batches_tracked.data = self.num_batches_tracked.data + 1
+        return y
+
+    def extra_repr(self) -> str:
+        settings = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+        return settings + ("" if self.affine else ", affine=False")
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, L): see `ops.batch_norm`.
+
+    `momentum` is the weight of the newest batch in the running statistics; None makes them the mean over all batches.
+    """
+
+    axes = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of images (N, C, H, W): see `ops.batch_norm`.
+
+    `momentum` is the weight of the newest batch in the running statistics; None makes them the mean over all batches.
+    """
+
+    axes = (4,)
+
+
+class GroupNorm(Module):
+    """Normalises each image over groups of its channels: see `ops.group_norm`."""
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: str | None = None,
+        dtype: Any = np.float32,
+    ):
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm: num_groups expects a divisor of the {num_channels} channels; it is {num_groups}"
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(np.ones(num_channels, dtype), device=device) if affine else None
+        self.bias = Parameter(np.zeros(num_channels, dtype), device=device) if affine else None
+
+    def forward(self, x: Any) -> Any:
+        return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+
+class LayerNorm(Module):
+    """Normalises over the last axes: see `ops.layer_norm`."""
+
+    def __init__(
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: Any = np.float32,
+    ):
+        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.eps = eps
+        self.weight = Parameter(np.ones(self.normalized_shape, dtype), device=device) if elementwise_affine else None
+        self.bias = (
+            Parameter(np.zeros(self.normalized_shape, dtype), device=device) if elementwise_affine and bias else None
+        )
+
+    def forward(self, x: Any) -> Any:
+        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+
+class LocalResponseNorm(Module):
+    """Divides each channel by a power of its neighbours' energy: see `ops.local_response_norm`."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Any) -> Any:
+        return ops.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -1,0 +1,285 @@
+"""Optimisers: how parameters follow their gradients. Updates are in place and recorded as such."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._autograd import mark_changed
+from .._device import array_namespace, to_device
+from .._tensor import Tensor
+
+
+class Optimizer:
+    """Steps over groups of parameters, each with settings of its own (`param_groups`).
+
+    Subclasses define `_update(group, parameter, gradient, state)`, which changes the array `parameter` in place;
+    `state` is a dict that belongs to the parameter.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        groups = list(params)
+        if not groups:
+            raise ValueError(f"{type(self).__name__}: params expects at least one parameter; it is empty")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: list[dict[str, Any]] = []
+        self.defaults = defaults
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own: `{"params": [...], "lr": 0.1}`."""
+        name = type(self).__name__
+        parameters = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for p in parameters:
+            if not isinstance(p, Tensor) or not p.is_leaf:
+                raise TypeError(f"{name}: params expects leaf Tensors, such as Parameters; it holds {p!r}")
+            if id(p) in known:
+                raise ValueError(f"{name}: params expects each parameter once; one of shape {p.shape} is there twice")
+            known.add(id(p))
+        unknown = set(group) - set(self.defaults) - {"params"}
+        if unknown:
+            raise ValueError(
+                f"{name}: a group expects settings among {', '.join(self.defaults)}; it has {sorted(unknown)}"
+            )
+        settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        self._check(settings)
+        self.param_groups.append({"params": parameters, **settings})
+        self.state.extend({} for _ in parameters)
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        for key in ("lr", "weight_decay", "eps"):
+            if key in settings and not settings[key] >= 0.0:
+                raise ValueError(f"{type(self).__name__}: {key} expects a number >= 0; it is {settings[key]}")
+
+    def zero_grad(self) -> None:
+        """Let go of the gradients."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        states = iter(self.state)
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = next(states)
+                if p.grad is not None:
+                    self._update(group, p.data, p.grad.data, state)
+                    mark_changed(p.data)
+
+    def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
+        raise TypeError(f"{type(self).__name__} has no _update(); define it to say how a parameter changes")
+
+    def state_dict(self) -> dict[str, Any]:
+        """State by parameter number, and the groups with parameter numbers in place of parameters, as in PyTorch."""
+        numbers = iter(range(len(self.state)))
+        groups = [{**g, "params": [next(numbers) for _ in g["params"]]} for g in self.param_groups]
+        return {"state": {i: dict(s) for i, s in enumerate(self.state) if s}, "param_groups": groups}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state. Raises ValueError, before anything changes, where the groups or shapes differ."""
+        name = type(self).__name__
+        own = [len(g["params"]) for g in self.param_groups]
+        saved = [len(g["params"]) for g in state["param_groups"]]
+        if own != saved:
+            raise ValueError(f"{name}: load_state_dict expects groups of {own} parameters; it has {saved}")
+        parameters = [p for g in self.param_groups for p in g["params"]]
+        values = {int(i): dict(s) for i, s in state["state"].items()}
+        for i, entries in values.items():
+            for key, value in entries.items():
+                shape = np.shape(value)
+                if shape not in ((), parameters[i].shape):
+                    raise ValueError(
+                        f"{name}: {key} of parameter {i} expects shape {parameters[i].shape}; it is {shape}"
+                    )
+        for i, p in enumerate(parameters):
+            self.state[i] = {
+                key: to_device(np.array(value), p.device) if np.shape(value) == p.shape and p.ndim else value
+                for key, value in values.get(i, {}).items()
+            }
+            for key, value in self.state[i].items():
+                if isinstance(value, np.ndarray) and value.ndim == 0 and key == "step":
+                    self.state[i][key] = int(value)
+        for group, saved_group in zip(self.param_groups, state["param_groups"], strict=True):
+            group.update({k: v for k, v in saved_group.items() if k != "params"})
+
+    def __repr__(self) -> str:
+        groups = "; ".join(", ".join(f"{k}={v}" for k, v in g.items() if k != "params") for g in self.param_groups)
+        return f"{type(self).__name__}({groups})"
+
+
+class SGD(Optimizer):
+    r"""Gradient descent with momentum, in PyTorch's form.
+
+    g = dL/dp + weight_decay p;  v = momentum v + (1 - dampening) g (v = g at first);
+    p = p - lr v, or with nesterov p = p - lr (g + momentum v).
+
+    Source: Polyak 1964; Nesterov 1983; Sutskever et al. 2013, "On the importance of initialization and momentum".
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ):
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, settings)
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        super()._check(settings)
+        if not settings["momentum"] >= 0.0:
+            raise ValueError(f"SGD: momentum expects a number >= 0; it is {settings['momentum']}")
+        if settings["nesterov"] and (settings["momentum"] <= 0.0 or settings["dampening"] != 0.0):
+            raise ValueError("SGD: nesterov expects momentum > 0 and dampening = 0")
+
+    def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * parameter
+        if group["momentum"]:
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = gradient.copy()
+            else:
+                state["momentum_buffer"] *= group["momentum"]
+                state["momentum_buffer"] += (1.0 - group["dampening"]) * gradient
+            velocity = state["momentum_buffer"]
+            gradient = gradient + group["momentum"] * velocity if group["nesterov"] else velocity
+        parameter -= group["lr"] * gradient
+
+
+class Adam(Optimizer):
+    r"""Steps scaled by running moments of the gradient.
+
+    g = dL/dp + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+    p = p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+
+    Source: Kingma and Ba 2014, arXiv 1412.6980, algorithm 1.
+    """
+
+    decoupled_weight_decay = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        super()._check(settings)
+        if len(settings["betas"]) != 2 or not all(0.0 <= b < 1.0 for b in settings["betas"]):
+            raise ValueError(f"{type(self).__name__}: betas expects two numbers in [0, 1); it is {settings['betas']}")
+
+    def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
+        xp, (beta1, beta2), lr = array_namespace(parameter), group["betas"], group["lr"]
+        if not state:
+            state.update(step=0, exp_avg=xp.zeros_like(parameter), exp_avg_sq=xp.zeros_like(parameter))
+        if group["weight_decay"]:
+            if self.decoupled_weight_decay:
+                parameter *= 1.0 - lr * group["weight_decay"]
+            else:
+                gradient = gradient + group["weight_decay"] * parameter
+        state["step"] += 1
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean *= beta1
+        mean += (1.0 - beta1) * gradient
+        square *= beta2
+        square += (1.0 - beta2) * (gradient * gradient)
+        scale = xp.sqrt(square)
+        scale /= math.sqrt(1.0 - beta2 ** state["step"])
+        scale += group["eps"]
+        parameter -= (lr / (1.0 - beta1 ** state["step"])) * mean / scale
+
+
+class AdamW(Adam):
+    r"""Adam whose weight decay shrinks the parameter itself, p = (1 - lr weight_decay) p, apart from the moments.
+
+    Source: Loshchilov and Hutter 2017, arXiv 1711.05101, algorithm 2.
+    """
+
+    decoupled_weight_decay = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class RMSprop(Optimizer):
+    r"""Steps divided by the running root mean square of the gradient.
+
+    g = dL/dp + weight_decay p;  s = alpha s + (1 - alpha) g^2;  centered: m = alpha m + (1 - alpha) g, s - m^2 for s;
+    d = g / (sqrt(s) + eps);  with momentum v = momentum v + d, p = p - lr v, else p = p - lr d.
+
+    Source: Tieleman and Hinton 2012, lecture 6.5; centered: Graves 2013, arXiv 1308.0850, eq. 38 to 45.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ):
+        settings = {
+            "lr": lr,
+            "alpha": alpha,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "centered": centered,
+        }
+        super().__init__(params, settings)
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        super()._check(settings)
+        for key in ("alpha", "momentum"):
+            if not settings[key] >= 0.0:
+                raise ValueError(f"RMSprop: {key} expects a number >= 0; it is {settings[key]}")
+
+    def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
+        xp, alpha = array_namespace(parameter), group["alpha"]
+        if group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * parameter
+        square = state.setdefault("square_avg", xp.zeros_like(parameter))
+        square *= alpha
+        square += (1.0 - alpha) * (gradient * gradient)
+        if group["centered"]:
+            mean = state.setdefault("grad_avg", xp.zeros_like(parameter))
+            mean *= alpha
+            mean += (1.0 - alpha) * gradient
+            square = square - mean * mean
+        step = gradient / (xp.sqrt(square) + group["eps"])
+        if group["momentum"]:
+            velocity = state.setdefault("momentum_buffer", xp.zeros_like(parameter))
+            velocity *= group["momentum"]
+            velocity += step
+            step = velocity
+        parameter -= group["lr"] * step
