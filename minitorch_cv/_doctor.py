@@ -271,7 +271,7 @@ def _probe(code: str, seconds: float) -> tuple[object, str]:
             [sys.executable, "-c", code], capture_output=True, timeout=seconds, encoding="utf-8", errors="replace"
         )
     except subprocess.TimeoutExpired:
-        return None, f"a trial did not end within {seconds:.0f} s"
+        return None, f"a trial did not end within {seconds:g} s"
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return None, f"a trial ended with code {done.returncode}: {last}"
