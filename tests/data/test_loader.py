@@ -194,6 +194,20 @@ def test_lazy_and_ten_crop_data_can_be_loaded():
     assert labels.tolist() == [0, 1, 2, 3]
 
 
+def test_batches_are_float32_whatever_the_transform_gives(dataset):
+    for dtype, scale in ((np.uint8, 255), (np.float32, 1), (np.float64, 1), (np.int64, 1)):
+        loader = data.DataLoader(dataset, 4, transform=lambda x, g, t=dtype: x.astype(t), generator=Generator(0))
+        images, _ = next(iter(loader))
+        assert images.dtype == np.float32
+        np.testing.assert_allclose(images, dataset.images[:4] / scale, rtol=1e-6)
+
+
+def test_a_transform_that_loses_images_is_named(dataset):
+    loader = data.DataLoader(dataset, 4, transform=lambda x, g: x[1:], generator=Generator(0))
+    with pytest.raises(ValueError, match=r"as many images as labels; batch 0 has 3 images and 4 labels$"):
+        next(iter(loader))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
