@@ -19,11 +19,12 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minitorch_cv.checks.comparison import check_input, compare
+from minitorch_cv.checks.diagnosis import Evidence, diagnose
 from minitorch_cv.checks.forward_pass import ForwardPass, NamedSteps, forward_pass
 from minitorch_cv.checks.location import describe_exception
 from minitorch_cv.checks.numeric import NumericGradient, numeric_gradient, random_upstream
@@ -41,6 +42,7 @@ class DerivationReport(Report):
     """
 
     lines: dict[str, str] = field(default_factory=dict)
+    _heading: ClassVar[str] = "line"
 
     @property
     def wrong_lines(self) -> list[str]:
@@ -51,6 +53,9 @@ class DerivationReport(Report):
     def first_wrong(self) -> str | None:
         """The first line that holds a mistake; ``None`` where all are right."""
         return next(iter(self.wrong_lines), None)
+
+    def _verdict(self, entry: InputReport) -> str:
+        return "inherited" if self.lines[entry.name] == INHERITED else super()._verdict(entry)
 
     def _findings(self) -> list[str]:
         headline = [f"The first wrong line is {self.first_wrong}."] if self.first_wrong else []
@@ -176,21 +181,17 @@ class _Derivation:
             self._totals[name] = numeric_gradient(self.moved(name), self.values[name], self.upstream, rng=self.rng)
         return self._totals[name]
 
-    def held(self, name: str, children: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
-        """The values computed directly from v, one after another, as a function of v: all other values are held."""
+    def computed(self, children: Sequence[str], moved: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What the steps named ``children`` compute, one after another, from the moved values and all others held."""
+        found = {}
 
-        def computed(moved: np.ndarray) -> np.ndarray:
-            found = {}
+        def node(current: str, value: Any) -> Any:
+            if current in children:
+                found[current] = np.asarray(value, dtype=np.float64).reshape(-1)
+            return moved[current] if current in moved else _copy(self.nodes[current])
 
-            def node(current: str, value: Any) -> Any:
-                if current in children:
-                    found[current] = np.asarray(value, dtype=np.float64).reshape(-1)
-                return moved if current == name else _copy(self.nodes[current])
-
-            self.program.run(self._copied_inputs(name, moved), node)
-            return np.concatenate([found[child] for child in children])
-
-        return computed
+        self.program.run({key: moved.get(key, _copy(value)) for key, value in self.inputs.items()}, node)
+        return np.concatenate([found[child] for child in children])
 
     def _copied_inputs(self, name: str, moved: np.ndarray) -> dict[str, Any]:
         return {key: moved if key == name else _copy(value) for key, value in self.inputs.items()}
@@ -335,15 +336,20 @@ def _explain(
     if not children:
         return WRONG, []
     upstream = np.concatenate([gradients[child].reshape(-1) for child in children])
-    f, x = derivation.held(name, children), derivation.values[name]
+    x = derivation.values[name]
+
+    def f(moved: np.ndarray) -> np.ndarray:
+        return derivation.computed(children, {name: moved})
+
     numeric = numeric_gradient(f, x, upstream, rng=derivation.rng)
     if check_input(name, f, x, gradient, upstream, numeric=numeric, curve=False).ok:
         wrong = [c for c in children if c != derivation.output and not compare(c, derivation.total(c), gradients[c]).ok]
         source = _titles(wrong) if wrong else "a line before it"
         return INHERITED, [Hypothesis("inherited", f"d{name} is right in itself; it is wrong because of {source}")]
-    if gradient.shape != x.shape or not np.isfinite(gradient).all():
+    if not np.isfinite(gradient).all():
         return WRONG, []
-    return WRONG, _wrong_paths(name, gradient, gradients, numeric) or _diagnosis(derivation, name, numeric, gradient)
+    paths = _wrong_paths(name, gradient, gradients, numeric) if gradient.shape == x.shape else []
+    return WRONG, paths or _diagnosis(derivation, name, gradient, gradients, numeric)
 
 
 def _wrong_paths(
@@ -387,8 +393,37 @@ def _path_mistake(name: str, child: str, coefficient: float) -> tuple[str, str]:
     return "factor of a path", f"what d{child} contributes to d{name} is {coefficient:.6g} times what it should be"
 
 
-def _diagnosis(derivation: _Derivation, name: str, numeric: NumericGradient, gradient: np.ndarray) -> list[Hypothesis]:
-    return []
+def _diagnosis(
+    derivation: _Derivation,
+    name: str,
+    gradient: np.ndarray,
+    gradients: Mapping[str, np.ndarray],
+    numeric: NumericGradient,
+) -> list[Hypothesis]:
+    """What is wrong with a line in itself, given the gradients that it starts from."""
+    children = list(gradients)
+    if len(children) == 1:  # the line is the backward of one function
+        y, upstream = derivation.values[children[0]], gradients[children[0]]
+    else:
+        y = np.concatenate([derivation.values[child].reshape(-1) for child in children])
+        upstream = np.concatenate([gradients[child].reshape(-1) for child in children])
+
+    def outputs(**moved: Any) -> np.ndarray:
+        return derivation.computed(children, moved).reshape(y.shape)
+
+    evidence = Evidence(
+        name=name,
+        expected=numeric.value,
+        given=np.asarray(gradient, dtype=np.float64),
+        x=derivation.values[name],
+        upstream=upstream,
+        y=y,
+        inputs={other: value for other, value in derivation.values.items() if _is_float(value)},
+        jacobian=numeric.jacobian,
+        ties=numeric.ties,
+        outputs=outputs,
+    )
+    return diagnose(evidence)
 
 
 def _titles(names: Iterable[str]) -> str:

@@ -19,7 +19,8 @@ def learner_frame(error: BaseException) -> traceback.FrameSummary | None:
     """The innermost frame of the traceback that belongs to no library; the innermost of all where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_library(frame.filename)]
-    return own[-1] if own else (frames[-1] if frames else None)
+    with_source = [frame for frame in own if frame.line]  # compiled modules (.pyx) have none
+    return next((found[-1] for found in (with_source, own, frames) if found), None)
 
 
 def describe_exception(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -159,6 +159,7 @@ class Report:
     inputs: list[InputReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _heading: ClassVar[str] = "input"
 
     @property
     def ok(self) -> bool:
@@ -181,7 +182,7 @@ class Report:
 
     def text(self, colour: bool = False) -> str:
         """The report for a terminal."""
-        rows = [("input", "shape", "compared", "max error", "")]
+        rows = [(self._heading, "shape", "compared", "max error", "")]
         for entry in self.inputs:
             error = entry.max_error
             rows.append(
@@ -190,7 +191,7 @@ class Report:
                     str(entry.shape),
                     entry.entries_text(),
                     "-" if math.isnan(error) else f"{error:.1e}",
-                    "right" if entry.ok else "WRONG",
+                    self._verdict(entry),
                 )
             )
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -210,6 +211,9 @@ class Report:
             text = text.replace("is right.", f"is {_GREEN}right{_PLAIN}.")
         return text
 
+    def _verdict(self, entry: InputReport) -> str:
+        return "right" if entry.ok else "WRONG"
+
     def _findings(self) -> list[str]:
         return [f"problem: {problem}" for problem in self.problems] + [
             line for entry in self.inputs for line in entry.finding()
@@ -226,11 +230,13 @@ class Report:
     def _repr_html_(self) -> str:
         """The report for a notebook."""
         cell = "padding:2px 12px 2px 0;text-align:left"
-        head = "".join(f'<th style="{cell}">{t}</th>' for t in ("input", "shape", "compared", "max error", "verdict"))
+        head = "".join(
+            f'<th style="{cell}">{t}</th>' for t in (self._heading, "shape", "compared", "max error", "verdict")
+        )
         body = ""
         for entry in self.inputs:
             error = entry.max_error
-            mark = "&#10003; right" if entry.ok else "&#10007; <b>wrong</b>"
+            mark = "&#10003; right" if entry.ok else f"&#10007; <b>{self._verdict(entry).lower()}</b>"
             values = (
                 html.escape(entry.name),
                 str(entry.shape),
