@@ -1,0 +1,229 @@
+"""Checks the gradients in a student's file, in a process of its own with a time limit."""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
+"""Exit codes."""
+
+_FIGURES = (".png", ".pdf", ".svg")
+_START_UP = 60.0  # seconds beyond the time limit in which Python itself may start and end
+_KEPT_OUTPUT = 4_000  # characters of what the file printed
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What the check of a file found. Truthy where every gradient is right.
+
+    exit_code: 0 right, 1 wrong, 2 could not be checked; message: why it could not be checked; checks: one dict for each
+    pair of functions and case (functions, case, inputs, verdict, text, report); printed: the end of what the file
+    printed; seconds: how long it took.
+    """
+
+    path: str
+    exit_code: int
+    message: str = ""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    printed: str = ""
+    seconds: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.exit_code == RIGHT
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in the types of JSON."""
+        checks = [
+            {key: value for key, value in check.items() if key not in ("html", "problem")} for check in self.checks
+        ]
+        return {
+            "path": self.path,
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "checks": checks,
+            "printed": self.printed,
+            "seconds": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"The file printed:\n{self.printed.rstrip()}\n"] if self.printed.strip() else []
+        lines += [self.message] if self.message else []
+        previous, told = None, False
+        for check in self.checks:
+            if check["functions"] != previous:
+                previous, told = check["functions"], False
+                lines.append(" and ".join(previous))
+            verdict = {"right": "right", "wrong": "WRONG", "failed": "could not be checked"}[check["verdict"]]
+            lines.append(f"  case {check['case']}, {check['inputs']}: {verdict}")
+            if check["verdict"] != "right" and not told:  # one wrong case in full: the others say the same
+                told = True
+                lines.append("\n".join(f"    {line}".rstrip() for line in check["text"].splitlines()))
+        return "\n".join([*lines, self._verdict()])
+
+    __repr__ = __str__
+
+    def _verdict(self) -> str:
+        file = Path(self.path).name
+        if self.exit_code == NOT_CHECKED:
+            return f"{file}: COULD NOT BE CHECKED."
+        if self.exit_code == RIGHT:
+            return f"{file}: right in {_cases(len(self.checks))}."
+        wrong = sum(check["verdict"] == "wrong" for check in self.checks)
+        return f"{file}: WRONG in {wrong} of {_cases(len(self.checks))}."
+
+
+def check_file(
+    path: str | os.PathLike,
+    shapes: Sequence[Sequence[int]] | None = None,
+    cases: Iterable[Any] | None = None,
+    timeout: float = 60.0,
+    seed: int = 0,
+    plot: str | os.PathLike | None = None,
+) -> FileReport:
+    """Check the gradients in a Python file: ``forward`` and ``backward``, on what its ``cases(rng)`` yields.
+
+    The file may hold several pairs (``conv_forward``, ``conv_backward``, ``conv_cases``), and in place of a forward the
+    ``steps`` of a derivation. It runs in a process of its own; this one stays as it is, whatever the file does. Nothing
+    here raises for what the file does or lacks: the report says it.
+
+    Args:
+        path: the file.
+        shapes: shapes of random inputs, one for each argument of ``forward``, in place of ``cases(rng)``.
+        cases: tuples or dicts of inputs, in place of both: arrays, numbers, strings, ``None`` and containers of them.
+        timeout: time limit, in seconds, for everything in the file.
+        seed: of the inputs and of the upstream gradient.
+        plot: save the figure of the first wrong report there (.png, .pdf or .svg), or of the first.
+    """
+    path = Path(path)
+    problem = _unreadable(path) or _unusable(timeout, plot)
+    if problem:
+        return FileReport(str(path), NOT_CHECKED, problem)
+    from minitorch_cv.checks._student_process import encode
+
+    job: dict[str, Any] = {
+        "path": str(path.resolve()),
+        "shapes": None if shapes is None else [list(shape) for shape in shapes],
+        "cases": None,
+        "timeout": float(timeout),
+        "seed": int(seed),
+        "plot": None if plot is None else Path(plot).suffix.lower(),
+    }
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="minitorch-cv-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if cases is not None:
+            arrays: dict[str, np.ndarray] = {}
+            job["cases"] = encode(list(cases), arrays)
+            np.savez(folder / "cases.npz", **arrays)  # type: ignore[arg-type]
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        code, printed = _run(folder, timeout + _START_UP)
+        result = _result(folder, path, code, timeout)
+        if plot is not None and (folder / f"figure{job['plot']}").exists():
+            _replace(folder / f"figure{job['plot']}", Path(plot))
+    return FileReport(str(path), **result, printed=printed, seconds=time.monotonic() - start)
+
+
+def _unreadable(path: Path) -> str:
+    """Why the file cannot be run; empty where it can."""
+    if path.suffix == ".ipynb":
+        return (
+            f"{path.name}: a notebook is checked within itself: minitorch_cv.check_gradient(forward, backward, inputs)"
+        )
+    if path.is_dir():
+        return f"{path}: expects a Python file; it is a folder"
+    if not path.exists():
+        return f"{path}: there is no such file"
+    return ""
+
+
+def _unusable(timeout: float, plot: str | os.PathLike | None) -> str:
+    if not 0 < timeout < 1e6:
+        return f"check_file: timeout expects a positive number of seconds; it is {timeout}"
+    if plot is not None and Path(plot).suffix.lower() not in _FIGURES:
+        return f"check_file: plot expects a file name that ends in {', '.join(_FIGURES)}; it is {plot}"
+    if plot is not None and not Path(plot).resolve().parent.is_dir():
+        return f"check_file: plot expects a file in a folder that exists; {Path(plot).parent} does not"
+    return ""
+
+
+def _run(folder: Path, limit: float) -> tuple[int | None, str]:
+    """Run the process; its exit code (``None`` where it had to be killed) and the end of what it printed."""
+    script = Path(__file__).with_name("_student_process.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg"},
+    )
+    kept = bytearray()
+    reader = threading.Thread(target=_keep_end, args=(process.stdout, kept), daemon=True)
+    reader.start()
+    try:
+        code = process.wait(limit)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        process.kill()
+        process.wait()
+        reader.join(5.0)  # a process that the file itself started may hold the pipe open
+    return code, kept.decode("utf-8", errors="replace")
+
+
+def _keep_end(stream: Any, kept: bytearray) -> None:
+    """Read everything, so that the process never waits, and keep the end."""
+    with stream:
+        while chunk := stream.read1(65536):
+            kept += chunk
+            del kept[:-_KEPT_OUTPUT]
+
+
+def _result(folder: Path, path: Path, code: int | None, timeout: float) -> dict[str, Any]:
+    """What the process answered, or why it did not."""
+    answer = folder / "result.json"
+    if answer.exists():
+        return json.loads(answer.read_text(encoding="utf-8"))
+    stack_file = folder / "stack.txt"
+    stack = stack_file.read_text(encoding="utf-8", errors="replace") if stack_file.exists() else ""
+    where = _place(stack, path)
+    if code is None or "Timeout" in stack:
+        message = f"{path.name}: still running after {timeout:g} s{where}; is there an endless loop?"
+    else:
+        ended = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        message = f"{path.name}: the process ended {ended} before the check was done{where}"
+    return {"exit_code": NOT_CHECKED, "message": message, "checks": []}
+
+
+def _place(stack: str, path: Path) -> str:
+    """The innermost line of the file in a dump of the stack."""
+    for file, line in re.findall(r'File "(.+)", line (\d+)', stack):
+        if file == str(path.resolve()):
+            code = linecache.getline(file, int(line)).strip()
+            return f" (line {line}{': ' + code if code else ''})"
+    return ""
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Put the figure in its place at once, also across file systems."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.copyfile(source, beside)
+    os.replace(beside, target)
+
+
+def _cases(count: int) -> str:
+    return f"{count} case" if count == 1 else f"{count} cases"
