@@ -7,12 +7,27 @@ they are C kh kw and O kh kw. Random ones take `generator`, the default generato
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .._autograd import mark_changed
 from .._device import to_device
 from .._random import Generator, default_generator
 from .._tensor import Tensor
+
+_skipping = threading.local()
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Within it nothing is drawn and new parameters stay zero: for models to load weights into, or only to count."""
+    before, _skipping.active = getattr(_skipping, "active", False), True
+    try:
+        yield
+    finally:
+        _skipping.active = before
 
 
 def _set(tensor: Tensor, values: Any) -> Tensor:
@@ -38,11 +53,15 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Normal with the given mean and standard deviation."""
+    if getattr(_skipping, "active", False):
+        return tensor
     return _set(tensor, (generator or default_generator()).normal(tensor.shape, mean, std, tensor.dtype))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Uniform between `a` and `b`."""
+    if getattr(_skipping, "active", False):
+        return tensor
     return _set(tensor, (generator or default_generator()).uniform(a, b, tensor.shape, tensor.dtype))
 
 
@@ -58,6 +77,8 @@ def trunc_normal_(
     """Normal, drawn again where it falls outside [a, b]."""
     if not a < b:
         raise ValueError(f"trunc_normal_: b expects more than a = {a}; it is {b}")
+    if getattr(_skipping, "active", False):
+        return tensor
     generator = generator or default_generator()
     values = generator.normal(tensor.shape, mean, std, tensor.dtype)
     for _ in range(10_000):

@@ -18,7 +18,7 @@ def default_weights(
 ) -> tuple[Parameter, Parameter | None]:
     """Weight and bias, uniform within +- 1 / sqrt(fan_in): PyTorch's default for linear and convolution layers."""
     bound = 1.0 / math.sqrt(max(fan_in, 1))
-    tensors = [Parameter(np.empty(size, dtype), device=device) for size in (shape, bias) if size is not None]
+    tensors = [Parameter(np.zeros(size, dtype), device=device) for size in (shape, bias) if size is not None]
     for tensor in tensors:
         init.uniform_(tensor, -bound, bound, generator=generator)
     return tensors[0], tensors[1] if bias is not None else None
@@ -63,7 +63,7 @@ class Embedding(Module):
         generator: Generator | None = None,
     ):
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
-        self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype), device=device)
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), dtype), device=device)
         init.normal_(self.weight, generator=generator)
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0

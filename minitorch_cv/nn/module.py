@@ -174,8 +174,8 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values in by name. All names and shapes are checked before anything is changed.
 
-        Raises KeyError that lists the missing and unexpected names (unless `strict` is False), and ValueError that lists
-        the values of another shape.
+        Raises KeyError that lists the missing and unexpected names (unless `strict` is False), and ValueError that
+        lists the values of another shape.
         """
         own = self._state()
         missing = [name for name in own if name not in state]
