@@ -16,19 +16,18 @@ A line that fails both is a mistake of its own; one that fails only the first ha
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minitorch_cv.checks.comparison import check_input, compare
-from minitorch_cv.checks.diagnosis import Evidence, diagnose
-from minitorch_cv.checks.forward_pass import ForwardPass, NamedSteps, forward_pass
-from minitorch_cv.checks.location import describe_exception
-from minitorch_cv.checks.numeric import NumericGradient, numeric_gradient, random_upstream
-from minitorch_cv.checks.report import CheckError, Hypothesis, InputReport, Report
+from minitorch_cv.checks.derivation_values import Derivation, copied, same_value, told
+from minitorch_cv.checks.explain_line import explain_line
+from minitorch_cv.checks.forward_pass import forward_pass
+from minitorch_cv.checks.numeric import NumericGradient
+from minitorch_cv.checks.report import CheckError, InputReport, Report
 
 RIGHT, WRONG, INHERITED, MISSING = "right", "wrong", "inherited", "not given"
 
@@ -105,148 +104,26 @@ def check_derivation(
         CheckError: the derivation cannot be checked: steps that do not fit together, names that are no step's, an input
             that is changed in place, an exception in a step or in backward.
     """
-    derivation = _Derivation(forward_pass(steps), inputs, seed)
+    derivation = Derivation(forward_pass(steps), inputs, seed)
     given = _run_backward(backward, derivation)
     notes = [] if isinstance(steps, Mapping) or not callable(steps) else ["intermediate values taken through `node`"]
     order = [*given, *(name for name in reversed(derivation.differentiable) if name not in given)]
     report = DerivationReport("check_derivation", notes=notes)
     for name in order:
-        _add_line(report, derivation, name, given)
+        with told("the forward pass, with a value moved a little,"):
+            _add_line(report, derivation, name, given)
     return report
 
 
-class _Derivation:
-    """The values of a forward pass, and what moving one of them does to the others."""
-
-    def __init__(self, program: ForwardPass, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray, seed: int):
-        self.program = program
-        self.inputs = _named_inputs(program, inputs)
-        self.nodes = self._record()
-        self.values = {**self.inputs, **self.nodes}
-        self.output = list(self.nodes)[-1]
-        if not _is_float(self.nodes[self.output]):
-            raise CheckError(f"check_derivation: the output {self.output} is no array of floats")
-        self.differentiable = [name for name, value in self.values.items() if _is_float(value) and name != self.output]
-        y = self.nodes[self.output]
-        self.upstream = random_upstream(y.shape, np.random.default_rng(seed))
-        self.rng = np.random.default_rng(seed + 1)
-        self._totals: dict[str, NumericGradient] = {}
-
-    def _record(self) -> dict[str, Any]:
-        """Run the forward pass once; each value must stay as it was when it was named."""
-        copies = {name: _copy(value) for name, value in self.inputs.items()}
-        live = dict(copies)
-        originals = dict(self.inputs)
-
-        def nothing_changed(name: str) -> None:
-            for other, kept in originals.items():
-                if not _same(live[other], kept):
-                    raise CheckError(f"check_derivation: {name} changes {other} in place; it must compute a new array")
-
-        def node(name: str, value: Any) -> Any:
-            if name in originals:
-                kind = "an input" if name in self.inputs else "another step"
-                raise CheckError(f"check_derivation: the name {name} belongs to {kind} already")
-            nothing_changed(f"step {name}")
-            live[name] = value = _as_value(np.float64(value) if type(value) is float else value, f"step {name}")
-            originals[name] = _copy(value)
-            return value
-
-        with _told("the forward pass"):
-            self.program.run(copies, node)
-        nothing_changed("the forward pass")
-        nodes = {name: value for name, value in originals.items() if name not in self.inputs}
-        if not nodes:
-            raise CheckError("check_derivation: the forward pass names no value")
-        return nodes
-
-    def moved(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
-        """The output as a function of v: what v was computed from is held, all that depends on it follows."""
-
-        def output(moved: np.ndarray) -> np.ndarray:
-            last: list[Any] = [None]
-
-            def node(current: str, value: Any) -> Any:
-                last[0] = moved if current == name else value
-                return last[0]
-
-            self.program.run(self._copied_inputs(name, moved), node)
-            return np.asarray(last[0])
-
-        return output
-
-    def total(self, name: str) -> NumericGradient:
-        """dL/dv, measured once."""
-        if name not in self._totals:
-            self._totals[name] = numeric_gradient(self.moved(name), self.values[name], self.upstream, rng=self.rng)
-        return self._totals[name]
-
-    def computed(self, children: Sequence[str], moved: Mapping[str, np.ndarray]) -> np.ndarray:
-        """What the steps named ``children`` compute, one after another, from the moved values and all others held."""
-        found = {}
-
-        def node(current: str, value: Any) -> Any:
-            if current in children:
-                found[current] = np.asarray(value, dtype=np.float64).reshape(-1)
-            return moved[current] if current in moved else _copy(self.nodes[current])
-
-        self.program.run({key: moved.get(key, _copy(value)) for key, value in self.inputs.items()}, node)
-        return np.concatenate([found[child] for child in children])
-
-    def _copied_inputs(self, name: str, moved: np.ndarray) -> dict[str, Any]:
-        return {key: moved if key == name else _copy(value) for key, value in self.inputs.items()}
-
-    def children(self, name: str) -> list[str]:
-        """The values that change when v is moved a little and every other value is held."""
-        later = [node for node in self.nodes if _is_float(self.nodes[node])]
-        if name in later:
-            later = later[later.index(name) + 1 :]
-        rng = np.random.default_rng(7)
-        value = self.values[name]
-        scale = 1e-3 * (float(np.sqrt(np.mean(value**2))) or 1.0)
-        changed: set[str] = set()
-
-        def node(current: str, computed: Any) -> Any:
-            if current in later and not _same(np.asarray(computed), self.nodes[current]):
-                changed.add(current)
-            return moved if current == name else _copy(self.nodes[current])
-
-        for sign in (1.0, -1.0):  # both sides of a kink, such as relu's
-            moved = value + sign * scale * rng.uniform(0.5, 1.5, value.shape)
-            self.program.run(self._copied_inputs(name, moved), node)
-        return [child for child in later if child in changed]
-
-
-def _named_inputs(program: ForwardPass, inputs: Mapping[str, Any] | Sequence[Any] | np.ndarray) -> dict[str, Any]:
-    """The inputs by name, arrays of floats as copies in float64."""
-    if isinstance(inputs, np.ndarray):
-        inputs = (inputs,)
-    if not isinstance(inputs, Mapping):
-        if len(inputs) != len(program.inputs):
-            raise CheckError(
-                f"check_derivation: the steps are computed from {len(program.inputs)} inputs "
-                f"({', '.join(program.inputs)}); {len(inputs)} were given"
-            )
-        inputs = dict(zip(program.inputs, inputs))
-    absent = [name for name in program.inputs if name not in inputs]
-    if absent:
-        known = ", ".join(inputs) or "none"
-        raise CheckError(f"check_derivation: {absent[0]} is neither a step nor an input; the inputs are {known}")
-    unused = [name for name in inputs if name not in program.inputs]
-    if isinstance(program, NamedSteps) and unused:
-        raise CheckError(f"check_derivation: no step is computed from the input {unused[0]}")
-    return {name: _as_value(value, f"the input {name}") for name, value in inputs.items()}
-
-
-def _run_backward(backward: Callable, derivation: _Derivation) -> dict[str, np.ndarray | None]:
+def _run_backward(backward: Callable, derivation: Derivation) -> dict[str, np.ndarray | None]:
     """The gradients by name of the value, with and without the ``d`` in front, in the order of the derivation."""
-    values = {name: _copy(value) for name, value in derivation.values.items()}
+    values = {name: copied(value) for name, value in derivation.values.items()}
     dy = derivation.upstream.copy()
     arguments = _backward_arguments(backward, dy, values)
-    with _told("backward"):
+    with told("backward"):
         returned = backward(*arguments)
     for name, value in [*values.items(), ("dy", dy)]:
-        if not _same(value, derivation.upstream if name == "dy" else derivation.values[name]):
+        if not same_value(value, derivation.upstream if name == "dy" else derivation.values[name]):
             raise CheckError(f"check_derivation: backward changes {name} in place; it must compute a new array")
     if not isinstance(returned, Mapping):
         raise CheckError(
@@ -262,7 +139,7 @@ def _run_backward(backward: Callable, derivation: _Derivation) -> dict[str, np.n
     return given
 
 
-def _value_named(key: str, derivation: _Derivation) -> str:
+def _value_named(key: str, derivation: Derivation) -> str:
     """The value whose gradient is called ``key``: ``mean`` or ``dmean``."""
     for prefix in ("", "d", "d_", "grad_"):
         name = key[len(prefix) :]
@@ -293,7 +170,7 @@ def _backward_arguments(backward: Callable, dy: np.ndarray, values: dict[str, An
 
 
 def _add_line(
-    report: DerivationReport, derivation: _Derivation, name: str, given: Mapping[str, np.ndarray | None]
+    report: DerivationReport, derivation: Derivation, name: str, given: Mapping[str, np.ndarray | None]
 ) -> None:
     """Compare the gradient of one value and say whether a mistake is this line's own."""
     title, gradient, shape = f"d{name}", given.get(name), np.shape(derivation.values[name])
@@ -315,158 +192,11 @@ def _add_line(
     report.inputs.append(entry)
     report.lines[title] = RIGHT
     if not entry.ok:
-        report.lines[title], entry.hypotheses = _explain(derivation, name, gradient, given)
-
-
-def _explain(
-    derivation: _Derivation, name: str, gradient: np.ndarray, given: Mapping[str, np.ndarray | None]
-) -> tuple[str, list[Hypothesis]]:
-    """Whether a wrong gradient follows from those of the lines before it, and else what is wrong with it."""
-    if name == derivation.output:
-        return WRONG, [Hypothesis("output", f"d{name} is the gradient of the output: the upstream gradient itself")]
-    children = derivation.children(name)
-    gradients, broken = {}, []
-    for child in children:
-        value = derivation.upstream if child == derivation.output else given.get(child)
-        gradients[child] = np.asarray(derivation.total(child).value if value is None else value)
-        if gradients[child].shape != derivation.values[child].shape or not np.isfinite(gradients[child]).all():
-            broken.append(child)
-    if broken:
-        return INHERITED, [Hypothesis("inherited", f"d{name} is computed from {_titles(broken)}: mend that first")]
-    if not children:
-        return WRONG, []
-    upstream = np.concatenate([gradients[child].reshape(-1) for child in children])
-    x = derivation.values[name]
-
-    def f(moved: np.ndarray) -> np.ndarray:
-        return derivation.computed(children, {name: moved})
-
-    numeric = numeric_gradient(f, x, upstream, rng=derivation.rng)
-    if check_input(name, f, x, gradient, upstream, numeric=numeric, curve=False).ok:
-        wrong = [c for c in children if c != derivation.output and not compare(c, derivation.total(c), gradients[c]).ok]
-        source = _titles(wrong) if wrong else "a line before it"
-        return INHERITED, [Hypothesis("inherited", f"d{name} is right in itself; it is wrong because of {source}")]
-    if not np.isfinite(gradient).all():
-        return WRONG, []
-    paths = _wrong_paths(name, gradient, gradients, numeric) if gradient.shape == x.shape else []
-    return WRONG, paths or _diagnosis(derivation, name, gradient, gradients, numeric)
-
-
-def _wrong_paths(
-    name: str, gradient: np.ndarray, gradients: Mapping[str, np.ndarray], numeric: NumericGradient
-) -> list[Hypothesis]:
-    r"""Which path from v to the output was forgotten or given a wrong factor.
-
-    A gradient is the sum of what each value computed from v contributes, $(\partial c/\partial v)^\top\,\overline{c}$;
-    the given one is fitted by these contributions, and a coefficient that is not 1 tells the mistake.
-    """
-    if numeric.jacobian is None or len(gradients) < 2:
-        return []
-    known = numeric.smooth.reshape(-1)
-    contributions, start = {}, 0
-    for child, upstream in gradients.items():
-        rows = numeric.jacobian[start : start + upstream.size, known]
-        contributions[child] = upstream.reshape(-1) @ rows
-        start += upstream.size
-    target = gradient.reshape(-1)[known].astype(np.float64)
-    largest = max(float(np.abs(column).max(initial=0.0)) for column in contributions.values())
-    present = [child for child, column in contributions.items() if np.abs(column).max(initial=0.0) > 1e-8 * largest]
-    if len(present) < 2 or target.size < len(present) + 1:
-        return []
-    columns = np.stack([contributions[child] for child in present], axis=1)
-    coefficients, _, rank, _ = np.linalg.lstsq(columns, target, rcond=1e-10)
-    left = float(np.abs(columns @ coefficients - target).max())
-    if rank < len(present) or not left <= 1e-6 * largest or np.ptp(coefficients) < 1e-4:
-        return []  # one factor for all is told better by the diagnosis
-    found = []
-    for child, coefficient in zip(present, coefficients):
-        if abs(coefficient - 1) > 1e-4:
-            found.append(Hypothesis(*_path_mistake(name, child, float(coefficient)), unexplained=left / largest))
-    return found
-
-
-def _path_mistake(name: str, child: str, coefficient: float) -> tuple[str, str]:
-    if abs(coefficient) < 1e-4:
-        return "missing path", f"the path through {child} is missing: d{name} lacks what d{child} contributes"
-    if abs(coefficient + 1) < 1e-4:
-        return "sign of a path", f"what d{child} contributes to d{name} has the wrong sign"
-    return "factor of a path", f"what d{child} contributes to d{name} is {coefficient:.6g} times what it should be"
-
-
-def _diagnosis(
-    derivation: _Derivation,
-    name: str,
-    gradient: np.ndarray,
-    gradients: Mapping[str, np.ndarray],
-    numeric: NumericGradient,
-) -> list[Hypothesis]:
-    """What is wrong with a line in itself, given the gradients that it starts from."""
-    children = list(gradients)
-    if len(children) == 1:  # the line is the backward of one function
-        y, upstream = derivation.values[children[0]], gradients[children[0]]
-    else:
-        y = np.concatenate([derivation.values[child].reshape(-1) for child in children])
-        upstream = np.concatenate([gradients[child].reshape(-1) for child in children])
-
-    def outputs(**moved: Any) -> np.ndarray:
-        return derivation.computed(children, moved).reshape(y.shape)
-
-    evidence = Evidence(
-        name=name,
-        expected=numeric.value,
-        given=np.asarray(gradient, dtype=np.float64),
-        x=derivation.values[name],
-        upstream=upstream,
-        y=y,
-        inputs={other: value for other, value in derivation.values.items() if _is_float(value)},
-        jacobian=numeric.jacobian,
-        ties=numeric.ties,
-        outputs=outputs,
-    )
-    return diagnose(evidence)
-
-
-def _titles(names: Iterable[str]) -> str:
-    return " and ".join(f"d{name}" for name in names)
+        inherited, entry.hypotheses = explain_line(derivation, name, gradient, given)
+        report.lines[title] = INHERITED if inherited else WRONG
 
 
 def _exactly(gradient: np.ndarray) -> NumericGradient:
     """A gradient that is known, not measured."""
     none = np.full(gradient.shape, np.nan)
     return NumericGradient(gradient, np.zeros(gradient.shape), none, none, status=np.full(gradient.shape, "smooth"))
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Tell an exception in the learner's code with its line."""
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    except CheckError:
-        raise
-    except Exception as error:
-        raise CheckError(f"check_derivation: {what} raised {describe_exception(error)}") from error
-
-
-def _as_value(value: Any, name: str) -> Any:
-    """Numbers and arrays of floats as new arrays in float64, an input's own numbers (such as eps) as they are."""
-    if isinstance(value, (np.ndarray, np.floating)) and np.issubdtype(value.dtype, np.floating):
-        array = np.array(value, dtype=np.float64)
-        if not np.isfinite(array).all():
-            raise CheckError(f"check_derivation: {name} holds NaN or infinity, so nothing can be checked")
-        return array
-    return value
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == np.float64
-
-
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" == b.dtype.kind))
-    return a is b or not isinstance(a, (int, float, str)) or a == b

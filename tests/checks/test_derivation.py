@@ -154,6 +154,26 @@ def test_forgotten_and_misweighted_paths_are_named(dx, message):
     assert [hypothesis.message for hypothesis in report["dx"].hypotheses] == [message]
 
 
+@pytest.mark.parametrize(
+    ("line", "mistake", "message"),
+    [
+        ("dgamma", MISTAKES["dgamma"], "dgamma is computed from x where xhat belongs"),
+        (
+            "dvar",
+            lambda v, g: (g["dy"] * (v["x"] - v["mean"])).sum(axis=0) * -0.5 * (v["var"] + EPS) ** -1.5,
+            "dvar starts from dy where dxhat belongs",
+        ),
+        ("dbeta", MISTAKES["dbeta"], "6 is the batch size N"),
+        ("dmean", MISTAKES["dmean"], "dmean has the wrong sign"),
+        ("dxhat", MISTAKES["dxhat"], "the factor gamma is missing"),
+        ("dxhat", lambda v, g: g["dy"] * v["beta"], "dxhat is computed from beta where gamma belongs"),
+    ],
+)
+def test_the_mistake_in_a_line_is_told(line, mistake, message):
+    report = check_batch_norm(**{line: mistake})
+    assert report.wrong_lines == [line] and message in str(report)
+
+
 def test_wrong_shape_and_nan_are_the_lines_own_and_what_follows_waits():
     report = check_batch_norm(dvar=lambda v, g: g["dxhat"] * 1.0)
     assert report.wrong_lines == ["dvar"] and report.lines["dx"] == "inherited"
@@ -251,6 +271,10 @@ def test_kinks_integers_and_scalars_pass_through():
     assert report, report
 
 
+def only_one(x):
+    return {1.0: x}[float(x[0])]
+
+
 @pytest.mark.parametrize(
     ("steps", "backward", "inputs", "message"),
     [
@@ -277,6 +301,7 @@ def test_kinks_integers_and_scalars_pass_through():
         (lambda x: x, lambda dy: {}, {"x": np.ones(2)}, "expects an argument `node`"),
         (3, lambda dy: {}, {}, "steps expects a dict name -> function; it is a int"),
         ({"y": lambda x: x}, lambda dy, x: 1 / 0, {"x": np.ones(2)}, "backward raised ZeroDivisionError"),
+        ({"y": only_one}, lambda dy: {"dx": dy}, {"x": np.ones(2)}, "with a value moved a little, raised KeyError"),
         ({"y": lambda x: x @ x.T @ x}, lambda dy: {}, {"x": np.ones((2, 3, 4))}, "test_derivation.py, line"),
     ],
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minitorch_cv.checks.plain import check_gradient
 from minitorch_cv.checks.report import CheckError
 from minitorch_cv.checks.score import score_check
 
@@ -49,6 +50,11 @@ def test_strict_check_catches_everything():
     assert score.caught == score.planted == 14  # seven faults in each of two gradients
     assert score.headline() == "strict_check catches 14 of 14 planted faults."
     assert "MISSED" not in str(score)
+
+
+def test_check_gradient_catches_everything():
+    score = score_check(check_gradient, forward, backward, inputs())
+    assert score and score.headline() == "check_gradient catches 14 of 14 planted faults."
 
 
 def test_check_of_one_entry_with_a_loose_tolerance_misses_what_it_should():

@@ -158,6 +158,14 @@ def test_one_wrong_pair_among_several(tmp_path):
     ]
 
 
+def test_forward_that_names_its_values_is_checked_line_by_line(tmp_path):
+    text = "def forward(x, node):\n    square = node('square', x * x)\n    return 3 * square\n\n"
+    text += "def backward(dy, x):\n    return {'dsquare': 2 * dy, 'dx': 2 * x * 2 * dy}\n"
+    report = check_file(write(tmp_path, text), shapes=[(4,)])
+    assert report.exit_code == 1 and "The first wrong line is dsquare." in str(report)
+    assert report.checks[0]["report"]["lines"] == {"dsquare": "wrong", "dx": "inherited"}
+
+
 def test_file_may_bear_the_name_of_a_module(tmp_path):
     path = tmp_path / "random.py"
     path.write_text(FUNCTIONS, encoding="utf-8")
