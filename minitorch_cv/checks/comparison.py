@@ -80,8 +80,8 @@ def compare(name: str, numeric: NumericGradient, given: Any, *, rtol: float = RE
     if report.ok and tried and report.checked < COMPARED_SHARE * tried:
         report.ok = False
         report.problem = (
-            f"only {report.checked} of {tried} entries could be compared: the function has kinks, jumps or noise at the "
-            "others; choose inputs away from them"
+            f"only {report.checked} of {tried} entries could be compared: the function has kinks, jumps or noise at "
+            "the others; choose inputs away from them"
         )
     if report.ok and largest == 0 and not array.any() and not numeric.directions:
         report.notes.append("the output does not depend on it at these inputs: a gradient of zero proves little")
@@ -125,7 +125,8 @@ def _judge_kinks(report: InputReport, numeric: NumericGradient) -> None:
             index = tuple(int(i) for i in np.unravel_index(int(members[0]), given.shape))
             report.ok = False
             report.problem = report.problem or (
-                f"the {members.size} tied entries around {index} together get {total:.6g}; {slope.value:.6g} is expected"
+                f"the {members.size} tied entries around {index} together get {total:.6g}; expected is "
+                f"{slope.value:.6g}"
             )
             return
 
@@ -164,14 +165,15 @@ def _direction_tolerance(flat: np.ndarray, members: np.ndarray, slope, rtol: flo
 
 def _localise(members: np.ndarray, flat: np.ndarray, f, x: np.ndarray, upstream: np.ndarray) -> list[int]:
     """Halve a wrong group until single entries are left: the half that disagrees more is followed."""
+    scale = float(np.sqrt(np.mean(x * x))) or 1.0
     while members.size > 1:
         halves = np.array_split(members, 2)
         gaps = []
         for half in halves:
             direction = np.zeros(x.size)
-            direction[half] = 1.0
+            direction[half] = scale
             slope = directional_derivative(f, x, direction, upstream)
-            gaps.append(abs(float(flat[half].sum()) - slope.value) if slope.status == "smooth" else -1.0)
+            gaps.append(abs(scale * float(flat[half].sum()) - slope.value) if slope.status == "smooth" else -1.0)
         members = halves[int(np.argmax(gaps))]
     return [int(members[0])]
 

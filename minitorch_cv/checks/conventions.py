@@ -14,15 +14,13 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import linecache
-import os
-import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from minitorch_cv.checks.location import describe_exception
 from minitorch_cv.checks.report import CheckError
 
 UPSTREAM_NAMES = ("dy", "dout", "d_out", "dz", "dL_dy", "dloss", "grad", "grad_output", "grad_out", "upstream", "delta")
@@ -54,7 +52,9 @@ class GradientPair:
     def _named(self, inputs: Any, names: Any) -> dict[str, Any]:
         parameters = _parameters(self.forward_function)
         if isinstance(inputs, dict):
-            return {str(name): value for name, value in self._checked_call((), inputs, parameters)}
+            self._checked_call((), inputs, parameters)
+            order = [p.name for p in parameters or () if p.name in inputs]
+            return {name: inputs[name] for name in [*order, *(name for name in inputs if name not in order)]}
         if isinstance(inputs, (np.ndarray, np.generic, float)):
             inputs = (inputs,)
         if not isinstance(inputs, (tuple, list)):
@@ -72,7 +72,7 @@ class GradientPair:
             )
         return dict(zip(names, inputs, strict=True))
 
-    def _checked_call(self, args: tuple, kwargs: dict, parameters: list[inspect.Parameter] | None):
+    def _checked_call(self, args: tuple, kwargs: dict, parameters: list[inspect.Parameter] | None) -> None:
         if not args and not kwargs:
             raise CheckError("check_gradient: inputs expects at least one argument; there is none")
         if parameters is not None:
@@ -81,7 +81,6 @@ class GradientPair:
             except TypeError as failure:
                 text = ", ".join(str(p) for p in parameters)
                 raise CheckError(f"{self.forward_name}({text}) cannot be called with these inputs: {failure}") from None
-        return kwargs.items()
 
     def _prepared(self, name: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and value:
@@ -116,20 +115,22 @@ class GradientPair:
 
     def output(self, **moved: Any) -> np.ndarray:
         """The output, as float64, with every error located."""
-        with located(self.forward_function, self.forward_name):
+        with located(self.forward_name):
             values = {name: _fresh(moved.get(name, value)) for name, value in self.arguments.items()}
             result = self._call(self.forward_function, values)
         return self._checked_output(result)
 
-    def run(self, upstream: np.ndarray | None = None, watch: bool = False, **moved: Any):
+    def run(
+        self, upstream: np.ndarray | None = None, watch: bool = False, moved: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Forward and backward once: the output, and a dict name -> gradient of what backward returned.
 
         upstream: the gradient of the output (default: ones); watch: note arguments changed in place; moved: arguments
         to replace.
         """
-        originals = {name: moved.get(name, value) for name, value in self.arguments.items()}
+        originals = self.arguments | (moved or {})
         values = {name: _fresh(value) for name, value in originals.items()}
-        with located(self.forward_function, self.forward_name):
+        with located(self.forward_name):
             result = self._call(self.forward_function, values)
         y = self._checked_output(result)
         if watch:
@@ -138,7 +139,7 @@ class GradientPair:
         handed = self._handed_upstream(dy, result)
         values_before = {name: _fresh(value) for name, value in values.items()}
         call = self._backward_call(handed, result, y, values)
-        with located(self.backward_function, self.backward_name):
+        with located(self.backward_name):
             gradients = call()
         if watch:
             self._note_changes(self.backward_name, values_before, values)
@@ -220,7 +221,7 @@ class GradientPair:
         upstream = next((p.name for p in named if p.name in UPSTREAM_NAMES and p.name not in values), None)
         if upstream is None and named[0].name not in values:
             upstream = named[0].name
-        args, kwargs, stop = [], {}, False
+        args, kwargs, passed, stop = [], {}, [], False
         for p in named:
             if p.name == upstream:
                 value = dy
@@ -233,22 +234,23 @@ class GradientPair:
                 continue
             else:
                 return None
+            passed.append(p.name)
             if p.kind is inspect.Parameter.KEYWORD_ONLY or (stop and p.kind is not inspect.Parameter.POSITIONAL_ONLY):
                 kwargs[p.name] = value
             else:
                 args.append(value)
-        if not any(p.name in values for p in named):
+        if not any(name in values for name in passed):
             return None
+        call = f"{self.backward_name}({', '.join(passed)})"
         if upstream is None:
             if y.ndim:
                 raise CheckError(
-                    f"{self.backward_name}({', '.join(p.name for p in named)}) expects the gradient of the output as its "
-                    f"first argument, since {self.forward_name} returns an array of shape {y.shape}"
-                    f"{_where(self.backward_function)}"
+                    f"{call} expects the gradient of the output as its first argument, since {self.forward_name} "
+                    f"returns an array of shape {y.shape}{_where(self.backward_function)}"
                 )
-            self._take(f"{self.backward_name}({', '.join(p.name for p in named)}), the gradient of the scalar", True)
+            self._take(f"{call}, the gradient of the scalar itself", without_upstream=True)
         else:
-            self._take(f"{self.backward_name}({', '.join(p.name for p in named)})")
+            self._take(call)
         return functools.partial(self.backward_function, *args, **kwargs)
 
     def _take(self, convention: str, without_upstream: bool = False) -> None:
@@ -290,8 +292,9 @@ class GradientPair:
                     break
         if not found:
             raise CheckError(
-                f"{self.backward_name}: expected gradients under the names of the inputs ({', '.join(self.arguments)}), "
-                f"with or without a leading d; it returns {', '.join(map(repr, gradients))}{_where(self.backward_function)}"
+                f"{self.backward_name}: expected gradients under the names of the inputs, with or without a leading d "
+                f"({', '.join(self.arguments)}); it returns {', '.join(map(repr, gradients))}"
+                f"{_where(self.backward_function)}"
             )
         return found
 
@@ -322,7 +325,7 @@ def function_name(function: Any, fallback: str) -> str:
 
 
 @contextmanager
-def located(function: Any, name: str):
+def located(name: str):
     """Turn an exception inside a user's function into one CheckError that names its file, line and source."""
     try:
         with np.errstate(all="ignore"):
@@ -330,22 +333,7 @@ def located(function: Any, name: str):
     except CheckError:
         raise
     except Exception as failure:  # a user's function may raise anything
-        raise CheckError(f"{name}: {type(failure).__name__}: {failure}{failure_line(failure, function)}") from failure
-
-
-def failure_line(failure: BaseException, function: Any) -> str:
-    """ " (file, line n: source)" of the deepest frame in the function's own file."""
-    frames = traceback.extract_tb(failure.__traceback__)
-    own = getattr(_code(function), "co_filename", None)
-    here = os.path.dirname(os.path.abspath(__file__))
-    chosen = [frame for frame in frames if frame.filename == own] or [
-        frame for frame in frames if os.path.dirname(os.path.abspath(frame.filename)) != here
-    ]
-    if not chosen:
-        return _where(function)
-    frame = chosen[-1]
-    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
-    return f" ({frame.filename}, line {frame.lineno}{': ' + source if source else ''})"
+        raise CheckError(f"{name}: {describe_exception(failure)}") from failure
 
 
 def _where(function: Any) -> str:
@@ -359,7 +347,7 @@ def _code(function: Any) -> Any:
     function = inspect.unwrap(function) if callable(function) else function
     function = getattr(function, "__func__", function)
     if not hasattr(function, "__code__"):
-        function = getattr(type(function), "__call__", None)
+        function = getattr(type(function), "__call__", None)  # noqa: B004 (its code is wanted, not whether it exists)
     return getattr(function, "__code__", None)
 
 

@@ -18,7 +18,7 @@ def zero(evidence: Evidence) -> Iterator[Hypothesis]:
     """Nothing flows back."""
     if not evidence.given[evidence.known].any():
         yield Hypothesis(
-            "zero", f"the gradient of {evidence.name} is zero everywhere: it was never computed or written", 1.0
+            "zero", f"the gradient of {evidence.name} is zero everywhere: never computed, or never written", 1.0
         )
 
 
@@ -31,7 +31,8 @@ def of_another_input(evidence: Evidence) -> Iterator[Hypothesis]:
         if both.any() and same(evidence.given[both], gradient[both], evidence.scale):
             yield Hypothesis(
                 "another input's gradient",
-                f"this is the gradient of {other}, not of {evidence.name}: the gradients are returned in the wrong order",
+                f"this is the gradient of {other}, not of {evidence.name}: the gradients are returned in the wrong "
+                "order",
                 0.99,
             )
 
@@ -208,7 +209,8 @@ def _shifted(evidence: Evidence) -> Iterator[Hypothesis]:
             ):
                 yield Hypothesis(
                     "shifted",
-                    f"d{evidence.name} is the numeric gradient shifted by {step} along {axes_text(axes)}: an offset, such as "
+                    f"d{evidence.name} is the numeric gradient shifted by {step} along {axes_text(axes)}: an "
+                    "offset, such as "
                     "the padding that is cut off, is wrong by that",
                     0.96,
                 )

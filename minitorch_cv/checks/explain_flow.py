@@ -94,7 +94,8 @@ def overwritten(evidence: Evidence) -> Iterator[Hypothesis]:
                 if evidence.matches(kept.reshape(evidence.x.shape)):
                     yield Hypothesis(
                         "overwritten",
-                        f"each entry of d{evidence.name} holds only the {which} contribution in the loop over the output's "
+                        f"each entry of d{evidence.name} holds only the {which} contribution in the loop over the "
+                        "output's "
                         f"{axes_text(loops)}, though several outputs use it: accumulate (+=, np.add.at) instead of "
                         "overwriting (=)",
                         0.97,
@@ -123,7 +124,7 @@ def _written_once_by_index(evidence: Evidence, contributions: np.ndarray) -> Ite
 def _loop_turn(shape: tuple[int, ...], loops: tuple[int, ...]) -> np.ndarray:
     """When each output has its turn in nested loops over some of its axes."""
     index = np.indices(shape).reshape(len(shape), -1)
-    return np.ravel_multi_index(tuple(index[a] for a in loops), tuple(shape[a] for a in loops))
+    return np.asarray(np.ravel_multi_index(tuple(index[a] for a in loops), tuple(shape[a] for a in loops)))
 
 
 def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
@@ -141,7 +142,8 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
             if evidence.matches((along.sum(0) - along[index]).reshape(evidence.x.shape)):
                 yield Hypothesis(
                     "outputs left out",
-                    f"the outputs with index {index} along axis {axis} contribute nothing to d{evidence.name}: a loop that "
+                    f"the outputs with index {index} along axis {axis} contribute nothing to d{evidence.name}: a "
+                    "loop that "
                     "stops early or starts late",
                     0.96,
                 )
@@ -149,7 +151,8 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
             if evidence.matches(along[index].reshape(evidence.x.shape)):
                 yield Hypothesis(
                     "only some outputs",
-                    f"only the outputs with index {index} along axis {axis} contribute to d{evidence.name}: the sum over "
+                    f"only the outputs with index {index} along axis {axis} contribute to d{evidence.name}: the sum "
+                    "over "
                     "that axis is missing, or each step overwrites the one before",
                     0.98,
                 )

@@ -20,7 +20,8 @@ def of_another_input(evidence: Evidence) -> Iterator[Hypothesis]:
         if same(evidence.given[known], gradient[known], float(np.abs(gradient[known]).max())):
             yield Hypothesis(
                 "another input's gradient",
-                f"this is the gradient of {other}, not of {evidence.name}: the gradients are returned in the wrong order",
+                f"this is the gradient of {other}, not of {evidence.name}: the gradients are returned in the wrong "
+                "order",
                 0.99,
             )
 
@@ -30,7 +31,8 @@ def reshaped(evidence: Evidence) -> Iterator[Hypothesis]:
     if evidence.given.size == evidence.x.size and evidence.is_right(evidence.given.reshape(evidence.x.shape)):
         yield Hypothesis(
             "reshaped",
-            f"the numbers are right, the shape is not: reshape the gradient to {evidence.x.shape} (keepdims left an axis "
+            f"the numbers are right, the shape is not: reshape the gradient to {evidence.x.shape} (keepdims left an "
+            "axis "
             "of length one, or took one away)",
             0.98,
         )
@@ -62,7 +64,8 @@ def not_summed(evidence: Evidence) -> Iterator[Hypothesis]:
         if evidence.is_right(total.reshape(x.shape)):
             yield Hypothesis(
                 "not un-broadcast",
-                f"{evidence.name} of shape {x.shape} was broadcast, so each entry is used many times and its gradients add "
+                f"{evidence.name} of shape {x.shape} was broadcast, so each entry is used many times and its "
+                "gradients add "
                 f"up: sum the gradient of shape {given.shape} over {axes_text(axes)}",
                 0.98,
             )
@@ -97,7 +100,8 @@ def shape_of_output(evidence: Evidence) -> Iterator[Hypothesis]:
     if given.shape == evidence.y.shape:
         yield Hypothesis(
             "shape",
-            f"the gradient has the shape of the output, {given.shape}: it has to be brought back to that of {evidence.name}, "
+            f"the gradient has the shape of the output, {given.shape}: it has to be brought back to that of "
+            f"{evidence.name}, "
             f"{x.shape}",
             0.3,
         )

@@ -35,7 +35,8 @@ def missing_term(evidence: Evidence) -> Iterator[Hypothesis]:
         coefficients = _fit(evidence, error, [np.ones_like(evidence.x), evidence.x], reduced)
         if coefficients is not None:
             text = (
-                f"the error of d{evidence.name} is a + b*{evidence.name}, with a and b constant over {axes_text(reduced)}: "
+                f"the error of d{evidence.name} is a + b*{evidence.name}, with a and b constant over "
+                f"{axes_text(reduced)}: "
                 "both the path through the mean and the path through the variance are missing or wrong"
             )
             yield Hypothesis("missing term", text, 0.92)
@@ -77,7 +78,8 @@ def _terms(evidence: Evidence) -> list[tuple[str, str, np.ndarray]]:
             terms.append(
                 (
                     "missing variance term",
-                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * mean(dxhat * "
+                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * "
+                    "mean(dxhat * "
                     "xhat), is missing or wrong",
                     centred,
                 )

@@ -48,7 +48,7 @@ class Slope:
 
 @dataclass
 class NumericGradient:
-    """The numeric gradient of $\\langle f(x), v\\rangle$.
+    r"""The numeric gradient of $\langle f(x), v\rangle$.
 
     value, uncertainty: arrays of x's shape, NaN where nothing was measured; lower, upper: what a subgradient may be at
     kinks, NaN elsewhere; status: array of "smooth", "kink", "unresolved" or ""; jacobian: (outputs, entries), columns
@@ -106,9 +106,10 @@ def numeric_gradient(
     y = _flat(f(x.copy()) if base is None else base)
     if y.size != v.size:
         raise ValueError(f"numeric_gradient: upstream of {v.size} entries expects as many outputs; f(x) has {y.size}")
-    probe = _Probe(f, x, y, v)
-    with_directions = entries is None and x.size > EVERY_ENTRY_LIMIT
     rng = rng or np.random.default_rng(0)
+    probe = _Probe(f, x, y, v)
+    probe.precision = _precision(probe, rng)
+    with_directions = entries is None and x.size > EVERY_ENTRY_LIMIT
     if entries is None:
         entries = np.arange(x.size)
         if with_directions:
@@ -130,8 +131,8 @@ def numeric_gradient(
         if jacobian is not None and slope.column is not None:
             jacobian[:, i] = slope.column
     _settle_small(full, status)
-    shaped = {name: array.reshape(x.shape) for name, array in full.items()}
-    result = NumericGradient(**shaped, status=status.reshape(x.shape), jacobian=jacobian)
+    value, uncertainty, lower, upper = (array.reshape(x.shape) for array in full.values())
+    result = NumericGradient(value, uncertainty, lower, upper, status.reshape(x.shape), jacobian)
     result.ties = list(_tied_slopes(probe, kinked))
     if with_directions:
         result.directions = list(_direction_slopes(probe, rng))
@@ -176,15 +177,14 @@ class _Probe:
         self.f, self.x, self.y, self.v = f, x, y, v
         magnitude = float(np.sqrt(np.mean(x * x))) if x.size else 0.0
         self.scale = magnitude if magnitude > 0 and math.isfinite(magnitude) else 1.0
-        self.failure: Exception | None = None
+        self.precision = _EPS
 
     def at(self, point: np.ndarray) -> np.ndarray:
         """Outputs at a moved point, flat; NaN where the function fails or changes its shape there."""
         try:
             with np.errstate(all="ignore"):
                 y = _flat(self.f(point))
-        except (ArithmeticError, ValueError) as failure:  # such as math.log of what the step made negative
-            self.failure = failure
+        except (ArithmeticError, ValueError):  # such as math.log of what the step made negative
             return np.full_like(self.y, np.nan)
         return y if y.shape == self.y.shape else np.full_like(self.y, np.nan)
 
@@ -215,22 +215,25 @@ class _Probe:
         """Try steps from the ladder until one is good enough; else the best of all, or a kink."""
         best: Slope | None = None
         finest: Slope | None = None
+        ladder = [relative for relative in _LADDER if relative >= math.sqrt(self.precision)]
+        fine = min(ladder)
         for scale in scales:
-            for relative in _LADDER:
+            for relative in ladder:
                 slope, size = self._measure(move, scale * relative)
                 if slope is None or _contradicts(slope, best):
                     continue
-                if relative < 2.0**-12:
+                if relative <= max(fine, 2.0**-13):
                     finest = slope
                 if best is None or slope.uncertainty < best.uncertainty:
                     best = slope
                 if slope.uncertainty <= max(goal * abs(slope.value), 1e-10 * size):
                     return slope
-                if relative == _LADDER[4] and slope.status == "kink":
+                if relative == fine and slope.status == "kink":
                     break  # coarser steps would not part the point from its kink
         if best is None:
             return Slope(math.nan, math.nan, "unresolved")
-        limit = max(20 * goal * abs(best.value), 1e-8 * self._size(best))
+        share = max(20 * goal, 64 * self.precision ** (2 / 3))
+        limit = max(share * abs(best.value), 1e-8 * self._size(best))
         if best.uncertainty <= limit:
             best.status = "smooth"
             return best
@@ -261,12 +264,12 @@ class _Probe:
         kink = 2 * near_gap - far_gap
         weight = np.abs(self.v)
         changed = (plus != minus) | (near_plus != near_minus)
-        rounding = 8 * _EPS * float(weight @ (np.abs(self.y) * changed)) / width
+        rounding = 8 * self.precision * float(weight @ (np.abs(self.y) * changed)) / width
         truncation = abs(float(self.v @ (near - far)))
         bend = float(weight @ np.abs(kink)) / 2
         size = float(weight @ np.abs(column))
         slope = Slope(float(self.v @ column), truncation + bend + rounding, column=column)
-        noise = 64 * _EPS * np.maximum(np.abs(plus), np.abs(minus)) / width
+        noise = 64 * self.precision * np.maximum(np.abs(plus), np.abs(minus)) / width
         kinked = np.abs(kink) > 1e-3 * np.abs(column) + 1e-4 * np.abs(near_gap) + noise
         stable = np.abs(far - near) <= 1e-2 * (np.abs(near_gap) + np.abs(near)) + noise
         if kinked.any() and stable[kinked].all():
@@ -276,6 +279,19 @@ class _Probe:
             slope.lower = float(np.minimum(right, left).sum()) - slack
             slope.upper = float(np.maximum(right, left).sum()) + slack
         return slope, size
+
+
+def _precision(probe: _Probe, rng: np.random.Generator) -> float:
+    """Relative precision in which the function works: that of float32 where all its outputs are such numbers.
+
+    The point is moved a little first, since round inputs give round outputs in any precision.
+    """
+    y = probe.at(probe.x + 2.0**-33 * probe.scale * rng.standard_normal(probe.x.shape))
+    for dtype in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            if y.any() and np.array_equal(y, y.astype(dtype)):
+                return float(np.finfo(dtype).eps)
+    return _EPS
 
 
 def _contradicts(finer: Slope, coarser: Slope | None) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minitorch_cv.checks.comparison import RELATIVE_TOLERANCE, check_input
-from minitorch_cv.checks.conventions import GradientPair, failure_line, is_float_array, strided
+from minitorch_cv.checks.conventions import GradientPair, is_float_array, strided
+from minitorch_cv.checks.location import describe_exception
 from minitorch_cv.checks.numeric import NumericGradient, numeric_gradient, random_upstream
 from minitorch_cv.checks.report import CheckError, InputReport, Report
 
@@ -71,7 +72,7 @@ def _first_output(pair: GradientPair) -> np.ndarray:
         raise CheckError(f"{pair.forward_name}: expected to return numbers; the array it returns is empty, {y.shape}")
     if not np.isfinite(y).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(y))[0])
-        line = _line_of_nan(lambda: pair.outputs(), pair.forward_function)
+        line = _line_of_nan(pair.outputs)
         raise CheckError(f"{pair.forward_name}: returns {float(y[index])} at {index}{line}")
     if not np.array_equal(y, pair.output()):
         raise CheckError(
@@ -81,13 +82,13 @@ def _first_output(pair: GradientPair) -> np.ndarray:
     return y
 
 
-def _line_of_nan(call: Callable[[], Any], function: Any) -> str:
+def _line_of_nan(call: Callable[[], Any]) -> str:
     """Where floating-point arithmetic first goes wrong, if NumPy can tell."""
     try:
         with np.errstate(divide="raise", invalid="raise", over="raise"):
             call()
     except FloatingPointError as failure:
-        return f": {failure}{failure_line(failure, function)}"
+        return f" ({describe_exception(failure)})"
     except Exception:  # the same call has passed before; its warnings may be errors here
         return ""
     return ""
@@ -146,7 +147,7 @@ def _in_one_input(pair: GradientPair, name: str) -> Callable[[np.ndarray], np.nd
 
 def _locate_nan(entry: InputReport, pair: GradientPair, upstream: np.ndarray) -> None:
     if entry.given is not None and not np.isfinite(entry.given).all():
-        entry.problem += _line_of_nan(lambda: _run_raising(pair, upstream), pair.backward_function)
+        entry.problem += _line_of_nan(lambda: _run_raising(pair, upstream))
 
 
 def _run_raising(pair: GradientPair, upstream: np.ndarray) -> None:
@@ -172,7 +173,7 @@ def _check_strides(report: Report, pair: GradientPair, upstream: np.ndarray, y: 
     for layout, change in (("a strided view", strided), ("column-major", np.asfortranarray)):
         moved = {name: change(pair.arguments[name]) for name in pair.arrays}
         try:
-            other_y, others = pair.run(change(upstream), **moved)
+            other_y, others = pair.run(change(upstream), moved=moved)
         except CheckError as failure:
             report.problems.append(f"with non-contiguous inputs ({layout}): {failure}")
             return
@@ -182,8 +183,8 @@ def _check_strides(report: Report, pair: GradientPair, upstream: np.ndarray, y: 
         for name, gradient in gradients.items():
             if _comparable(gradient) and not _same(np.asarray(gradient), np.asarray(others[name])):
                 report.problems.append(
-                    f"{pair.backward_name} gives another gradient of {name} when its inputs are {layout}: something in it "
-                    "relies on the order in memory"
+                    f"{pair.backward_name} gives another gradient of {name} when its inputs are {layout}: something in "
+                    "it relies on the order in memory"
                 )
                 return
 

@@ -75,8 +75,7 @@ class InputReport:
         scale = np.maximum(np.maximum(np.abs(expected), np.abs(given)), max(floor, np.finfo(np.float64).tiny))
         with np.errstate(invalid="ignore"):
             error = np.abs(given - expected) / scale
-        error[np.isfinite(expected) & ~np.isfinite(given)] = np.inf
-        return error
+        return np.where(np.isfinite(expected) & ~np.isfinite(given), np.inf, error)
 
     @property
     def worst(self) -> tuple[int, ...] | None:

@@ -417,7 +417,14 @@ WRONG = {
         "ties",
         "equal maxima each get the whole gradient",
     ),
-    "linear: zero": (linear, altered(linear_backward, lambda dw, *_: 0 * dw, 1), LINEAR, "w", "zero", "zero everywhere"),
+    "linear: zero": (
+        linear,
+        altered(linear_backward, lambda dw, *_: 0 * dw, 1),
+        LINEAR,
+        "w",
+        "zero",
+        "zero everywhere",
+    ),
     "linear: transposed": (
         linear,
         altered(linear_backward, lambda dw, *_: dw.T, 1),

@@ -1,0 +1,417 @@
+"""check_gradient on plain functions: every convention of courses, and every way in which a check can go wrong."""
+
+import functools
+import math
+import re
+
+import numpy as np
+import pytest
+
+from minitorch_cv.checks import CheckError, check_gradient
+
+RNG = np.random.default_rng(11)
+X, W, B = RNG.standard_normal((4, 3)), RNG.standard_normal((3, 2)), RNG.standard_normal(2)
+
+
+def affine(x, w, b):
+    return x @ w + b
+
+
+def affine_backward(dy, x, w, b):
+    return dy @ w.T, x.T @ dy, dy.sum(0)
+
+
+# --- conventions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inputs", [(X, W, B), [X, W, B], {"b": B, "x": X, "w": W}], ids=["tuple", "list", "dict"])
+def test_inputs_as_tuple_list_or_dict(inputs):
+    report = check_gradient(affine, affine_backward, inputs)
+    assert report, str(report)
+    assert {entry.name: entry.shape for entry in report.inputs} == {"x": (4, 3), "w": (3, 2), "b": (2,)}
+
+
+def test_out_and_cache():
+    def forward(x, w, b):
+        return affine(x, w, b), (x, w)
+
+    def backward(dout, cache):
+        x, w = cache
+        return dout @ w.T, x.T @ dout, dout.sum(0)
+
+    report = check_gradient(forward, backward, (X, W, B))
+    assert report, str(report)
+    assert "(out, cache)" in str(report)
+
+
+def test_out_and_cache_of_one_input():
+    report = check_gradient(lambda x: (np.tanh(x), np.tanh(x)), lambda dout, cache: dout * (1 - cache**2), X)
+    assert report, str(report)
+
+
+def test_several_cached_values():
+    def forward(x, w):
+        return x @ w, x, w
+
+    report = check_gradient(forward, lambda dout, a, c: (dout @ c.T, a.T @ dout), (X, W))
+    assert report, str(report)
+
+
+def test_a_cache_beside_a_backward_that_takes_the_inputs():
+    report = check_gradient(lambda x, w: (x @ w, "cache"), lambda dy, x, w: (dy @ w.T, x.T @ dy), (X, W))
+    assert report, str(report)
+
+
+def test_scalar_loss_without_upstream_gradient():
+    labels = np.array([0, 2, 1, 1])
+
+    def loss(scores, labels):
+        shifted = scores - scores.max(1, keepdims=True)
+        return float((np.log(np.exp(shifted).sum(1)) - shifted[np.arange(4), labels]).mean())
+
+    def backward(scores, labels):
+        p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        p[np.arange(4), labels] -= 1
+        return p / 4
+
+    report = check_gradient(loss, backward, (X, labels))
+    assert report, str(report)
+    assert not check_gradient(loss, lambda scores, labels: 4 * backward(scores, labels), (X, labels))
+    assert check_gradient(
+        lambda scores, labels: (loss(scores, labels), (scores, labels)), lambda cache: backward(*cache), (X, labels)
+    )
+
+
+def test_a_layer_that_remembers():
+    class Linear:
+        def forward(self, x, w):
+            self.x, self.w = x, w
+            return x @ w
+
+        def backward(self, dy):
+            return dy @ self.w.T, self.x.T @ dy
+
+    layer = Linear()
+    report = check_gradient(layer.forward, layer.backward, (X, W))
+    assert report, str(report)
+    assert "remembers" in str(report)
+
+
+def test_upstream_gradient_last_and_output_by_name():
+    report = check_gradient(np.exp, lambda x, dout: dout * np.exp(x), (X,), names=["x"])
+    assert report, str(report)
+    report = check_gradient(lambda x: np.exp(x), lambda dy, x, y: dy * y, (X,))
+    assert report, str(report)
+
+
+def test_settings_reach_forward_and_backward_by_name():
+    def forward(x, slope=0.1, *, offset=0.0):
+        return np.where(x > 0, x, slope * x) + offset
+
+    def backward(dy, x, slope=0.1):
+        return dy * np.where(x > 0, 1, slope)
+
+    assert check_gradient(forward, backward, {"x": X})
+    assert check_gradient(forward, backward, {"x": X, "slope": 0.3, "offset": 2.0})
+    assert not check_gradient(forward, lambda dy, x: backward(dy, x), {"x": X, "slope": 0.3})
+
+
+def test_gradients_as_a_dict_under_either_name():
+    for prefix in ("d", "", "grad_", "d_"):
+        report = check_gradient(
+            affine,
+            lambda dy, x, w, b, prefix=prefix: {
+                prefix + "x": dy @ w.T,
+                prefix + "w": x.T @ dy,
+                prefix + "b": dy.sum(0),
+            },
+            (X, W, B),
+        )
+        assert report and len(report.inputs) == 3, str(report)
+
+
+def test_integers_dicts_strings_and_none_are_passed_through():
+    def forward(x, index, options, mode, extra, flags):
+        assert mode == "train" and extra is None and flags.dtype == bool
+        return x[index] * options["scale"]
+
+    def backward(dy, x, index, options, mode, extra, flags):
+        dx = np.zeros_like(x)
+        np.add.at(dx, index, dy * options["scale"])
+        return dx, None, None, None, None, None
+
+    inputs = (X, np.array([0, 3, 3, 1]), {"scale": 2.0}, "train", None, np.array([True]))
+    report = check_gradient(forward, backward, inputs)
+    assert report, str(report)
+    assert [entry.name for entry in report.inputs] == ["x"]
+    assert check_gradient(forward, lambda *a: backward(*a)[0], inputs)
+
+
+def test_a_dict_argument_that_forward_fills_is_fresh_at_each_call():
+    def forward(x, state):
+        state["count"] = state.get("count", 0) + 1
+        return x * state["count"]
+
+    state = {}
+    assert check_gradient(forward, lambda dy, x, state: dy * state["count"], (X, state))
+    assert state == {}
+
+
+def test_none_is_noted_and_the_others_are_checked():
+    report = check_gradient(affine, lambda dy, x, w, b: (dy @ w.T, None, dy.sum(0)), (X, W, B))
+    assert report
+    assert "w was not checked" in str(report)
+    report = check_gradient(affine, lambda dy, x, w, b: dy @ w.T, (X, W, B))
+    assert [entry.name for entry in report.inputs] == ["x"]
+
+
+def test_wrt_demands_a_gradient():
+    assert check_gradient(affine, affine_backward, (X, W, B), wrt=["w"])
+    report = check_gradient(affine, lambda dy, x, w, b: (dy @ w.T, None, None), (X, W, B), wrt=["x", "w"])
+    assert not report
+    assert "no gradient was given (None)" in str(report)
+
+
+def test_a_number_as_input_gets_its_gradient_checked():
+    def backward(dy, x, s):
+        return dy * s, (dy * x).sum()
+
+    assert check_gradient(lambda x, s: x * s, backward, (X, 0.7))
+    assert not check_gradient(lambda x, s: x * s, lambda dy, x, s: (dy * s, dy.sum()), (X, 0.7))
+
+
+def test_scalar_output_gets_a_random_upstream_gradient():
+    assert check_gradient(lambda x: (x**2).sum(), lambda dy, x: 2 * dy * x, X)
+    assert not check_gradient(lambda x: (x**2).sum(), lambda dy, x: 2 * x, X)
+
+
+def test_float32_inputs_are_checked_in_float64():
+    report = check_gradient(affine, affine_backward, tuple(a.astype(np.float32) for a in (X, W, B)))
+    assert report, str(report)
+    assert "checked in float64" in str(report)
+
+
+def test_float32_inside_is_coarse_and_said():
+    def forward(x):
+        return np.tanh(x.astype(np.float32))
+
+    def backward(dy, x):
+        return (dy * (1 - np.tanh(x) ** 2)).astype(np.float32)
+
+    report = check_gradient(forward, backward, X)
+    assert report, str(report)
+    assert "float32" in str(report)
+    assert not check_gradient(forward, lambda dy, x: 1.02 * backward(dy, x), X)
+
+
+def test_partial_functions_and_ufuncs():
+    scaled = functools.partial(lambda k, x: k * x, 3.0)
+    assert check_gradient(scaled, functools.partial(lambda k, dy, x: k * dy, 3.0), X)
+    assert check_gradient(np.sin, lambda dy, x: dy * np.cos(x), X)
+
+
+def test_the_seed_gives_the_same_report():
+    def report(seed):
+        return check_gradient(affine, affine_backward, (X, W, B), seed=seed)["x"].expected
+
+    assert np.array_equal(report(3), report(3))
+    assert not np.array_equal(report(3), report(4))
+
+
+def test_ill_scaled_right_gradients_pass():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 3)) * np.array([1e-6, 1.0, 1e5])
+    w = rng.standard_normal((3, 2)) * np.array([[1e6], [1.0], [1e-5]])
+    report = check_gradient(affine, affine_backward, (x, w, 1e3 * B))
+    assert report, str(report)
+
+
+def test_a_thousandth_in_one_entry_of_an_ill_scaled_gradient_fails():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 3)) * np.array([1e-4, 1.0, 1e3])
+
+    def backward(dy, x, w, b):
+        dx, dw, db = affine_backward(dy, x, w, b)
+        dw[0, 1] *= 1.001
+        return dx, dw, db
+
+    report = check_gradient(affine, backward, (x, W, B))
+    assert not report
+    assert report["w"].worst == (0, 1)
+
+
+# --- what a check finds besides values ----------------------------------------------------------------------------
+
+
+def test_an_input_changed_in_place_is_named():
+    def backward(dy, x):
+        x *= 2
+        return dy * x
+
+    report = check_gradient(np.square, backward, (X,), names=["x"])
+    assert report["x"].ok and not report
+    assert "backward changes its input x in place" in report.problems
+
+    def forward(x):
+        x -= x.mean()
+        return x * x
+
+    report = check_gradient(forward, lambda dy, x: dy, X)
+    assert "forward changes its input x in place" in report.problems
+
+
+def test_the_upstream_gradient_changed_in_place_is_named():
+    def backward(dy, x):
+        dy[x < 0] = 0
+        return dy
+
+    report = check_gradient(lambda x: np.maximum(x, 0), backward, X)
+    assert not report
+    assert "backward changes the upstream gradient in place" in report.problems
+
+
+def test_the_callers_arrays_are_never_touched():
+    def backward(dy, x):
+        x[:] = 0
+        return dy
+
+    x = X.copy()
+    check_gradient(lambda x: x * 1.0, backward, x)
+    assert np.array_equal(x, X)
+
+
+def test_reliance_on_the_order_in_memory_is_found():
+    def backward(dy, x):
+        return np.frombuffer(dy.tobytes("A")).reshape(dy.shape) * 2
+
+    report = check_gradient(lambda x: 2 * x, backward, X)
+    assert report["x"].ok
+    assert not report
+    assert any("order in memory" in problem for problem in report.problems)
+
+
+def test_an_exception_on_strided_inputs_is_a_problem():
+    def forward(x):
+        y = x.view()
+        y.shape = (x.size,)
+        return (y * y).reshape(x.shape)
+
+    report = check_gradient(forward, lambda dy, x: 2 * dy * x, X)
+    assert not report
+    assert "non-contiguous" in report.problems[0]
+
+
+def test_nan_in_a_gradient_is_wrong_and_located():
+    def backward(dy, x):
+        scale = 0 * x
+        return dy * 2 * x * (scale / scale)
+
+    report = check_gradient(lambda x: x * x, backward, X)
+    assert not report
+    assert "NaN" in report["x"].problem
+    assert re.search(r"test_plain\.py, line \d+: return dy \* 2", report["x"].problem)
+
+
+# --- what cannot be checked ---------------------------------------------------------------------------------------
+
+
+def test_a_forward_that_returns_nan_cannot_be_checked_and_is_located():
+    def forward(x):
+        return np.log(-np.abs(x))
+
+    with pytest.raises(CheckError, match=r"forward: returns nan at \(0, 0\).*test_plain\.py, line \d+: return np.log"):
+        check_gradient(forward, lambda dy, x: dy, X)
+
+
+def test_an_exception_is_located():
+    def helper(x):
+        return x @ np.ones((7, 7))
+
+    def forward(x):
+        return helper(x)
+
+    with pytest.raises(CheckError, match=r"forward: ValueError: matmul.*test_plain\.py, line \d+: return x @ np.ones"):
+        check_gradient(forward, lambda dy, x: dy, X)
+    with pytest.raises(CheckError, match=r"ZeroDivisionError: division by zero .*line \d+"):
+        check_gradient(np.square, lambda dy, x: dy * (1 / 0), X)
+
+
+def test_random_forwards_are_refused():
+    generator = np.random.default_rng(0)
+
+    def dropout(x):
+        return x * (generator.random(x.shape) < 0.5)
+
+    with pytest.raises(CheckError, match="dropout: gives different outputs for the same inputs"):
+        check_gradient(dropout, lambda dy, x: dy, X)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "inputs", "words"),
+    [
+        (None, affine_backward, (X,), "forward expects a function; it is NoneType"),
+        (affine, affine_backward, 3, "inputs expects a tuple, list or dict"),
+        (affine, affine_backward, (), "at least one argument"),
+        (affine, affine_backward, (X, W), "missing a required argument: 'b'"),
+        (affine, affine_backward, {"x": X, "w": W, "z": B}, "affine(x, w, b) cannot be called"),
+        (affine, lambda dy, x: dy, (X * 1j, W, B), "x expects real numbers"),
+        (affine, affine_backward, (X * np.nan, W, B), "x expects finite numbers"),
+        (affine, lambda dy, p, q: dy, (X, W, B), "neither fits"),
+        (affine, lambda x, w, b: x, (X, W, B), "the gradient of the output as its first argument"),
+        (affine, lambda dy, x, w, b: None, (X, W, B), "it returns none"),
+        (affine, lambda dy, x, w, b: (1, 2, 3, 4), (X, W, B), "at most 3 gradients"),
+        (affine, lambda dy, x, w, b: {"q": 1}, (X, W, B), "under the names of the inputs"),
+        (lambda x: None, lambda dy, x: dy, (X,), "expected to return an array"),
+        (lambda x: x[:0], lambda dy, x: dy, (X,), "is empty"),
+        (lambda n: np.ones(3) * n, lambda dy, n: dy, (3,), "at least one array of floats"),
+    ],
+)
+def test_misuse_has_one_clear_message(forward, backward, inputs, words):
+    with pytest.raises(CheckError) as failure:
+        check_gradient(forward, backward, inputs)
+    assert words in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_names_and_wrt_are_checked():
+    with pytest.raises(CheckError, match="names expects 3 different names"):
+        check_gradient(affine, affine_backward, (X, W, B), names=["a", "b"])
+    with pytest.raises(CheckError, match="wrt expects names among"):
+        check_gradient(affine, affine_backward, (X, W, B), wrt=["z"])
+
+
+def test_functions_made_from_text_as_in_a_notebook():
+    scope = {"np": np}
+    exec(compile("def forward(x):\n    return x / np.zeros(7)\n", "<cell 3>", "exec"), scope)
+    with pytest.raises(CheckError, match=r"<cell 3>, line 2"):
+        check_gradient(scope["forward"], lambda dy, x: dy, X)
+
+
+def test_many_evaluations_stay_fast_enough():
+    calls = 0
+
+    def forward(x):
+        nonlocal calls
+        calls += 1
+        return np.tanh(x)
+
+    x = RNG.standard_normal((100, 100))
+    assert check_gradient(forward, lambda dy, x: dy * (1 - np.tanh(x) ** 2), x)
+    assert calls < 6000
+
+
+def test_batch_norm_in_ten_lines():
+    def forward(x, gamma, beta):
+        mean, var = x.mean(0), x.var(0)
+        return gamma * (x - mean) / np.sqrt(var + 1e-5) + beta
+
+    def backward(dy, x, gamma, beta):
+        std = np.sqrt(x.var(0) + 1e-5)
+        xhat = (x - x.mean(0)) / std
+        dxhat = dy * gamma
+        dx = (dxhat - dxhat.mean(0) - xhat * (dxhat * xhat).mean(0)) / std
+        return {"dx": dx, "dgamma": (dy * xhat).sum(0), "dbeta": dy.sum(0)}
+
+    report = check_gradient(forward, backward, (RNG.standard_normal((8, 5)), np.ones(5), np.zeros(5)))
+    assert report, str(report)
+    assert math.isfinite(report["x"].max_error)
