@@ -73,9 +73,10 @@ def _mode() -> str:
 
 
 def _folder() -> Path:
-    """The folder of the lesson that is run as a script; the current one elsewhere."""
-    script = Path(sys.argv[0]) if sys.argv else Path()
-    return script.resolve().parent if script.suffix == ".py" and script.parent.name == "lessons" else Path.cwd()
+    """The folder of the lesson that is run as a script of a checkout; the current one elsewhere."""
+    folder = Path(sys.argv[0]).resolve().parent if sys.argv and sys.argv[0].endswith(".py") else Path.cwd()
+    in_checkout = folder.name == "lessons" and (folder.parent / "pyproject.toml").is_file()
+    return folder if in_checkout else Path.cwd()
 
 
 def _short(path: Path) -> str:
