@@ -23,9 +23,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minitorch_cv.checks.comparison import check_input, compare
+from minitorch_cv.checks.conventions import function_name
 from minitorch_cv.checks.derivation_values import Derivation, copied, same_value, told
-from minitorch_cv.checks.explain_line import explain_line
-from minitorch_cv.checks.forward_pass import forward_pass
+from minitorch_cv.checks.explain_line import explain
+from minitorch_cv.checks.forward_pass import forward_pass_of
 from minitorch_cv.checks.numeric import NumericGradient
 from minitorch_cv.checks.report import CheckError, InputReport, Report
 
@@ -104,11 +105,11 @@ def check_derivation(
         CheckError: the derivation cannot be checked: steps that do not fit together, names that are no step's, an input
             that is changed in place, an exception in a step or in backward.
     """
-    derivation = Derivation(forward_pass(steps), inputs, seed)
+    derivation = Derivation(forward_pass_of(steps), inputs, seed)
     given = _run_backward(backward, derivation)
     notes = [] if isinstance(steps, Mapping) or not callable(steps) else ["intermediate values taken through `node`"]
     order = [*given, *(name for name in reversed(derivation.differentiable) if name not in given)]
-    report = DerivationReport("check_derivation", notes=notes)
+    report = DerivationReport(f"{function_name(backward, 'backward')}, line by line", notes=notes)
     for name in order:
         with told("the forward pass, with a value moved a little,"):
             _add_line(report, derivation, name, given)
@@ -135,8 +136,20 @@ def _run_backward(backward: Callable, derivation: Derivation) -> dict[str, np.nd
         name = _value_named(str(key), derivation)
         if name in given:
             raise CheckError(f"check_derivation: backward returns the gradient of {name} twice")
-        given[name] = None if gradient is None else np.asarray(gradient)
+        given[name] = None if gradient is None else _as_gradient(str(key), gradient)
     return given
+
+
+def _as_gradient(key: str, gradient: Any) -> np.ndarray:
+    try:
+        array = np.asarray(gradient)
+    except ValueError:  # a ragged list
+        array = np.asarray(None)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f":
+        raise CheckError(f"check_derivation: backward expects {key} to be an array of floats; it is {gradient!r:.60}")
+    return array
 
 
 def _value_named(key: str, derivation: Derivation) -> str:
@@ -192,7 +205,7 @@ def _add_line(
     report.inputs.append(entry)
     report.lines[title] = RIGHT
     if not entry.ok:
-        inherited, entry.hypotheses = explain_line(derivation, name, gradient, given)
+        inherited, entry.hypotheses = explain(derivation, name, gradient, given)
         report.lines[title] = INHERITED if inherited else WRONG
 
 

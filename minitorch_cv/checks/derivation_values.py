@@ -53,11 +53,26 @@ class Derivation:
 
         with told("the forward pass"):
             self.program.run(copies, node)
+            self.program.run({name: copied(value) for name, value in self.inputs.items()}, self._same_as(originals))
         nothing_changed("the forward pass")
         nodes = {name: value for name, value in originals.items() if name not in self.inputs}
         if not nodes:
             raise CheckError("check_derivation: the forward pass names no value")
         return nodes
+
+    @staticmethod
+    def _same_as(first: Mapping[str, Any]) -> Callable[[str, Any], Any]:
+        """For a second run, in which every value must be what it was in the first."""
+
+        def node(name: str, value: Any) -> Any:
+            if isinstance(value, (np.ndarray, np.generic)) and not np.array_equal(value, first[name]):
+                raise CheckError(
+                    f"check_derivation: step {name} gives another value at each run; draw random numbers outside and "
+                    f"pass them in as an input"
+                )
+            return value
+
+        return node
 
     def moved(self, name: str) -> Callable[[np.ndarray], np.ndarray]:
         """The output as a function of v: what v was computed from is held, all that depends on it follows."""

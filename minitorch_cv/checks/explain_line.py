@@ -51,7 +51,7 @@ class _Line:
         return bool(known.any() and (gap <= 1e-5 * np.abs(self.given).max()).all())
 
 
-def explain_line(
+def explain(
     derivation: Derivation, name: str, gradient: np.ndarray, given: Mapping[str, np.ndarray | None]
 ) -> tuple[bool, list[Hypothesis]]:
     """Whether a wrong gradient is inherited from the lines before it, and what is wrong.
@@ -85,8 +85,8 @@ def explain_line(
     available = {other: value for other, value in given.items() if value is not None and other != name}
     line = _Line(derivation, name, gradient, starts, {**available, derivation.output: derivation.upstream}, numeric)
     if gradient.shape == x.shape:
-        for explain in (_wrong_paths, _wrong_starts, _wrong_values):
-            if found := list(explain(line)):
+        for mistakes in (_wrong_paths, _wrong_starts, _wrong_values):
+            if found := list(mistakes(line)):
                 return False, found
     return False, diagnose(_evidence(line))
 

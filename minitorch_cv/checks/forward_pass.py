@@ -97,7 +97,7 @@ class TracedFunction(ForwardPass):
             node(_OUTPUT, returned)
 
 
-def forward_pass(steps: Any) -> ForwardPass:
+def forward_pass_of(steps: Any) -> ForwardPass:
     """The forward pass given as named steps or as a function with an argument ``node``."""
     if isinstance(steps, Mapping):
         return NamedSteps(steps)

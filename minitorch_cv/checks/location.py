@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sysconfig
 import traceback
 from pathlib import Path
 
 _LIBRARIES = tuple(
-    str(Path(path).resolve())
+    str(Path(path).resolve()) + os.sep
     for path in {
         str(Path(__file__).parents[1]),
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),

@@ -63,16 +63,18 @@ class FileReport:
     def __str__(self) -> str:
         lines = [f"The file printed:\n{self.printed.rstrip()}\n"] if self.printed.strip() else []
         lines += [self.message] if self.message else []
-        previous, told = None, False
+        previous, told, noted = None, False, set()
         for check in self.checks:
             if check["functions"] != previous:
-                previous, told = check["functions"], False
+                previous, told, noted = check["functions"], False, set()
                 lines.append(" and ".join(previous))
-            verdict = {"right": "right", "wrong": "WRONG", "failed": "could not be checked"}[check["verdict"]]
-            lines.append(f"  case {check['case']}, {check['inputs']}: {verdict}")
+            lines.append(f"  case {check['case']}, {check['inputs']}: {_outcome(check)}")
             if check["verdict"] != "right" and not told:  # one wrong case in full: the others say the same
                 told = True
-                lines.append("\n".join(f"    {line}".rstrip() for line in check["text"].splitlines()))
+                lines += [f"    {line}".rstrip() for line in check["text"].splitlines()]
+            elif check["verdict"] == "right":
+                lines += [f"    note: {note}" for note in _notes(check) if note not in noted]
+                noted.update(_notes(check))
         return "\n".join([*lines, self._verdict()])
 
     __repr__ = __str__
@@ -223,6 +225,22 @@ def _replace(source: Path, target: Path) -> None:
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.copyfile(source, beside)
     os.replace(beside, target)
+
+
+def _outcome(check: dict[str, Any]) -> str:
+    """The verdict on a case, and for a right one how much was compared."""
+    if check["verdict"] != "right":
+        return "WRONG" if check["verdict"] == "wrong" else "could not be checked"
+    inputs = check["report"]["inputs"]
+    checked, skipped = (sum(entry[key] for entry in inputs) for key in ("checked", "skipped"))
+    error = max((entry["max_error"] or 0.0 for entry in inputs), default=0.0)
+    kinks = f", {skipped} at kinks left out" if skipped else ""
+    return f"right, {checked} entries to within {error:.1e}{kinks}"
+
+
+def _notes(check: dict[str, Any]) -> list[str]:
+    own = [f"{entry['name']}: {note}" for entry in check["report"]["inputs"] for note in entry["notes"]]
+    return [*check["report"]["notes"], *own]
 
 
 def _cases(count: int) -> str:

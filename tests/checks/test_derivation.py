@@ -1,5 +1,7 @@
 """Every line of a derivation is checked, and the mistake is found in the line that holds it."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -271,6 +273,9 @@ def test_kinks_integers_and_scalars_pass_through():
     assert report, report
 
 
+COUNT = itertools.count(1)
+
+
 def only_one(x):
     return {1.0: x}[float(x[0])]
 
@@ -298,6 +303,13 @@ def only_one(x):
         ({"y": lambda x: x.fill(2) or x}, lambda dy: {}, {"x": np.ones(2)}, "step y changes x in place"),
         ({"y": lambda x: x / 0}, lambda dy: {}, {"x": np.ones(2)}, "step y holds NaN or infinity"),
         ({"y": lambda x: x > 0}, lambda dy: {}, {"x": np.ones(2)}, "the output y is no array of floats"),
+        (
+            {"y": lambda x: x},
+            lambda dy: {"x": "no"},
+            {"x": np.ones(2)},
+            "expects x to be an array of floats; it is 'no'",
+        ),
+        ({"y": lambda x: x * next(COUNT)}, lambda dy: {}, {"x": np.ones(2)}, "step y gives another value at each run"),
         (lambda x: x, lambda dy: {}, {"x": np.ones(2)}, "expects an argument `node`"),
         (3, lambda dy: {}, {}, "steps expects a dict name -> function; it is a int"),
         ({"y": lambda x: x}, lambda dy, x: 1 / 0, {"x": np.ones(2)}, "backward raised ZeroDivisionError"),
