@@ -15,6 +15,7 @@ from minitorch_cv.checks.diagnosis import Evidence, diagnose
 from minitorch_cv.checks.numeric import NumericGradient, numeric_gradient
 from minitorch_cv.checks.report import Hypothesis
 
+_SURE = 0.9  # how sure a diagnosis must be to blame a line that starts from a wrong gradient
 _MOST_ENTRIES_TRIED = 256  # of a gradient for which values are exchanged in the search for the mistake
 
 
@@ -43,6 +44,16 @@ class _Line:
     def upstream(self) -> np.ndarray:
         """The gradients that the line starts from, one after another."""
         return _flat(self.starts.values())
+
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """The values that can take part in the line: what comes later in the forward pass cannot."""
+        last = max(self.derivation.position(child) for child in self.starts)
+        return {
+            name: value
+            for name, value in self.derivation.values.items()
+            if is_float(value) and self.derivation.position(name) <= last
+        }
 
     def is_given_by(self, predicted: np.ndarray) -> bool:
         """Whether a prediction is the given gradient, in every entry that was measured."""
@@ -76,8 +87,9 @@ def explain(
         return derivation.computed(list(starts), {name: moved})
 
     numeric = numeric_gradient(f, x, upstream, rng=derivation.rng)
-    if check_input(name, f, x, gradient, upstream, numeric=numeric, curve=False).ok:
-        wrong = [c for c in starts if c != derivation.output and not compare(c, derivation.total(c), starts[c]).ok]
+    wrong = [c for c in starts if c != derivation.output and not compare(c, derivation.total(c), starts[c]).ok]
+    follows = check_input(name, f, x, gradient, upstream, numeric=numeric, curve=False).ok
+    if follows or any(_is_shortcut(derivation, name, gradient, child, starts[child]) for child in wrong):
         source = _gradients(wrong) if wrong else "a line before it"
         return True, [Hypothesis("inherited", f"d{name} is right in itself; it is wrong because of {source}")]
     if not np.isfinite(gradient).all():
@@ -88,7 +100,23 @@ def explain(
         for mistakes in (_wrong_paths, _wrong_starts, _wrong_values):
             if found := list(mistakes(line)):
                 return False, found
-    return False, diagnose(_evidence(line))
+    found = diagnose(_evidence(line))
+    if wrong and not any(hypothesis.confidence >= _SURE for hypothesis in found):
+        return True, [Hypothesis("inherited", f"d{name} is computed from {_gradients(wrong)}: mend that first")]
+    return False, found
+
+
+def _is_shortcut(derivation: Derivation, name: str, gradient: np.ndarray, child: str, start: np.ndarray) -> bool:
+    """Whether the line multiplies a wrong gradient by factors that make a right one right.
+
+    Such a line may leave out a path whose contribution is zero for right gradients only: that through the maximum which
+    softmax subtracts. It is no mistake of its own.
+    """
+    right, right_start = derivation.total(name).value, derivation.total(child).value
+    if not gradient.shape == start.shape == right.shape:
+        return False
+    left, other = gradient * right_start, right * start
+    return bool((np.abs(left - other) <= 1e-6 * max(np.abs(left).max(), np.abs(other).max())).all())
 
 
 def _wrong_paths(line: _Line) -> Iterator[Hypothesis]:
@@ -146,13 +174,9 @@ def _wrong_values(line: _Line) -> Iterator[Hypothesis]:
     """One value of the forward pass in place of another: x in place of xhat."""
     if line.given.size > _MOST_ENTRIES_TRIED:
         return
-    derivation = line.derivation
-    values = {other: value for other, value in derivation.values.items() if is_float(value)}
-    last = max(derivation.position(child) for child in line.children)  # what comes later takes no part in the line
+    derivation, values = line.derivation, line.values
     for right, wrong in itertools.permutations(values, 2):
-        if right in (line.name, *line.children) or derivation.position(right) > last:
-            continue
-        if values[right].shape != values[wrong].shape:
+        if right in (line.name, *line.children) or values[right].shape != values[wrong].shape:
             continue
 
         def f(moved: np.ndarray, held: Mapping[str, np.ndarray] = {right: values[wrong]}) -> np.ndarray:
@@ -183,7 +207,7 @@ def _evidence(line: _Line) -> Evidence:
         x=derivation.values[line.name],
         upstream=upstream,
         y=y,
-        inputs={other: value for other, value in derivation.values.items() if is_float(value)},
+        inputs=line.values,
         jacobian=line.numeric.jacobian,
         ties=line.numeric.ties,
         outputs=outputs,

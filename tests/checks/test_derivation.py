@@ -251,6 +251,52 @@ def test_values_used_twice_accumulate():
     assert report["da"].hypotheses[0].message == "the path through y is missing: da lacks what dy contributes"
 
 
+SOFTMAX_CROSS_ENTROPY = {
+    "shifted": lambda z: z - z.max(axis=1, keepdims=True),
+    "e": lambda shifted: np.exp(shifted),
+    "s": lambda e: e.sum(axis=1, keepdims=True),
+    "p": lambda e, s: e / s,
+    "loss": lambda p, labels: -np.log(p[np.arange(len(labels)), labels]).mean(),
+}
+
+
+def softmax_cross_entropy_lines(**wrong):
+    lines = {
+        "dp": lambda v, g: -g["dy"] / len(v["p"]) * np.eye(v["p"].shape[1])[v["labels"]] / v["p"],
+        "ds": lambda v, g: -(g["dp"] * v["e"] / v["s"] ** 2).sum(axis=1, keepdims=True),
+        "de": lambda v, g: g["dp"] / v["s"] + g["ds"],
+        "dshifted": lambda v, g: g["de"] * v["e"],
+        "dz": lambda v, g: g["dshifted"],  # the path through the maximum is zero, and usually left out
+    }
+
+    def backward(dy, values):
+        gradients = {"dy": dy}
+        for name, line in {**lines, **wrong}.items():
+            gradients[name] = line(values, gradients)
+        return {name: gradient for name, gradient in gradients.items() if name != "dy"}
+
+    inputs = {"z": np.random.default_rng(6).standard_normal((4, 3)), "labels": np.array([0, 2, 1, 1])}
+    return check_derivation(SOFTMAX_CROSS_ENTROPY, backward, inputs)
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake"),
+    [
+        ("dp", lambda v, g: -g["dy"] * np.eye(3)[v["labels"]] / v["p"]),
+        ("ds", lambda v, g: (g["dp"] * v["e"] / v["s"] ** 2).sum(axis=1, keepdims=True)),
+        ("ds", lambda v, g: -(g["dp"] * v["e"] / v["s"]).sum(axis=1, keepdims=True)),
+        ("ds", lambda v, g: -(g["dp"] * v["e"] / v["s"] ** 2)),
+        ("de", lambda v, g: g["dp"] / v["s"]),
+        ("dshifted", lambda v, g: g["de"] * v["shifted"]),
+        ("dz", lambda v, g: 2 * g["dshifted"]),
+    ],
+)
+def test_path_that_is_zero_may_be_left_out_even_behind_a_mistake(line, mistake):
+    assert softmax_cross_entropy_lines()
+    report = softmax_cross_entropy_lines(**{line: mistake})
+    assert report.wrong_lines == [line], report
+
+
 def test_kinks_integers_and_scalars_pass_through():
     steps = {
         "a": lambda x, weight: x @ weight,
