@@ -63,7 +63,7 @@ def compare(name: str, numeric: NumericGradient, given: Any, *, rtol: float = RE
     smooth = numeric.smooth
     report.checked = int(smooth.sum())
     largest = float(np.abs(numeric.value[smooth]).max()) if smooth.any() else 0.0
-    rounding = 32 * float(np.finfo(array.dtype).eps) * largest
+    rounding = 4 * float(np.finfo(array.dtype).eps) * largest
     tolerance = rtol * np.abs(numeric.value) + numeric.uncertainty + rounding
     report.given = array = array.astype(np.float64)
     report.tolerance = tolerance

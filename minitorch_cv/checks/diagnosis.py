@@ -20,6 +20,8 @@ from minitorch_cv.checks.report import CheckError, Hypothesis, InputReport
 EXACT = 2e-5
 """How exactly an explanation has to predict the given gradient, relative to its largest entry."""
 _MOST_HYPOTHESES = 3
+_CERTAIN = 0.97
+"""Above this confidence the explanations that call forward many times are no longer tried."""
 
 
 @dataclass
@@ -29,7 +31,8 @@ class Evidence:
     name: of the input; expected: its numeric gradient (NaN where unmeasured); given: what was returned; x: the input;
     upstream: dy, of y's shape; y: the output; inputs: every argument by name; others: the numeric gradients of the
     other inputs; jacobian: (outputs, entries of x) or None; ties: see `NumericGradient`; outputs: forward with some
-    arguments replaced; gradient: the gradient that is returned for another dy.
+    arguments replaced; gradient: the gradient that is returned for another dy; reach: which outputs each entry could
+    move if it were large, filled in when first wanted.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Evidence:
     ties: list[tuple[np.ndarray, Slope]] = field(default_factory=list)
     outputs: Callable[..., np.ndarray] | None = None
     gradient: Callable[[np.ndarray], Any] | None = None
+    reach: np.ndarray | None = None
 
     @classmethod
     def of_pair(
@@ -129,7 +133,8 @@ def diagnose(evidence: Evidence | None) -> list[Hypothesis]:
             *explain_terms.EXPLANATIONS,
         ]
     for explain in explanations:
-        found += _tried(explain, evidence)
+        if explain not in explain_flow.COSTLY or max((h.confidence for h in found), default=0.0) < _CERTAIN:
+            found += _tried(explain, evidence)
     return ranked(found)
 
 

@@ -161,6 +161,8 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
 
 def _reach(evidence: Evidence) -> np.ndarray | None:
     """Which outputs an entry could move if it were large: mask (outputs, entries); None where it is not known."""
+    if evidence.reach is not None:
+        return evidence.reach
     if evidence.outputs is None or evidence.x.size > _REACH_LIMIT or evidence.jacobian is None:
         return None
     large = 10 * (float(np.abs(evidence.x).max()) + 1)
@@ -170,6 +172,7 @@ def _reach(evidence: Evidence) -> np.ndarray | None:
             moved = evidence.x.copy()
             moved.reshape(-1)[i] = value
             reach[:, i] |= evidence.outputs(**{evidence.name: moved}).reshape(-1) != evidence.y.reshape(-1)
+    evidence.reach = reach
     return reach
 
 
@@ -337,10 +340,11 @@ def _shift_in_space(value: np.ndarray, down: int, right: int) -> np.ndarray:
 EXPLANATIONS = [
     upstream_misused,
     upstream_rearranged,
-    overwritten,
     outputs_left_out,
     mask_of_upstream,
-    mask_forgotten,
     ties,
+    overwritten,
+    mask_forgotten,
     other_operand_rearranged,
 ]
+COSTLY = [overwritten, mask_forgotten, other_operand_rearranged]

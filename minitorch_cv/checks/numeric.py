@@ -122,9 +122,8 @@ def numeric_gradient(
         slope = probe.entry(int(i))
         status[i] = slope.status
         full["uncertainty"][i] = slope.uncertainty
-        if slope.status == "smooth":
-            full["value"][i] = slope.value
-        else:
+        full["value"][i] = slope.value
+        if slope.status != "smooth":
             full["lower"][i], full["upper"][i] = slope.lower, slope.upper
             if slope.kinked_outputs is not None:
                 kinked[int(i)] = slope.kinked_outputs
@@ -217,17 +216,18 @@ class _Probe:
         finest: Slope | None = None
         ladder = [relative for relative in _LADDER if relative >= math.sqrt(self.precision)]
         fine = min(ladder)
+        touched = np.zeros(self.y.size, bool)
         for scale in scales:
             for relative in ladder:
-                slope, size = self._measure(move, scale * relative)
+                slope, size = self._measure(move, scale * relative, touched)
                 if slope is None or _contradicts(slope, best):
                     continue
                 if relative <= max(fine, 2.0**-13):
                     finest = slope
                 if best is None or slope.uncertainty < best.uncertainty:
                     best = slope
-                if slope.uncertainty <= max(goal * abs(slope.value), 1e-10 * size):
-                    return slope
+                if slope.uncertainty <= max(goal * abs(slope.value), 1e-10 * size) or not touched.any():
+                    return slope  # good enough, or a coarse step that moves nothing: independent
                 if relative == fine and slope.status == "kink":
                     break  # coarser steps would not part the point from its kink
         if best is None:
@@ -238,18 +238,20 @@ class _Probe:
             best.status = "smooth"
             return best
         found = finest or best
-        found.status = "kink" if found.status == "kink" else "unresolved"
-        if found.status == "unresolved":
-            found.lower, found.upper = -math.inf, math.inf
-            found.kinked_outputs = None
-        found.uncertainty = min(found.uncertainty, best.uncertainty) if found.status == "unresolved" else 0.0
+        if found.status != "kink":
+            found = Slope(best.value, best.uncertainty, "unresolved", column=best.column)
+        found.value, found.uncertainty = best.value, best.uncertainty
         return found
 
     def _size(self, slope: Slope) -> float:
         return float(np.abs(self.v) @ np.abs(slope.column)) if slope.column is not None else 0.0
 
-    def _measure(self, move, step: float) -> tuple[Slope | None, float]:
-        """Slope from one rung (steps h and h/2) and the size of what was summed; None where it is not finite."""
+    def _measure(self, move, step: float, touched: np.ndarray) -> tuple[Slope | None, float]:
+        """Slope from one rung (steps h and h/2) and the size of what was summed; None where it is not finite.
+
+        touched: mask of the outputs that have changed at any step so far. Where such an output does not change at this
+        one, the step is too fine to show: that is rounding, not a slope of zero.
+        """
         plus, minus, width = move(step)
         if not (np.isfinite(plus).all() and np.isfinite(minus).all() and math.isfinite(width)):
             return None, 0.0
@@ -263,8 +265,9 @@ class _Probe:
         near_gap = (near_plus - 2 * self.y + near_minus) / (near_width / 2)
         kink = 2 * near_gap - far_gap
         weight = np.abs(self.v)
-        changed = (plus != minus) | (near_plus != near_minus)
-        rounding = 8 * self.precision * float(weight @ (np.abs(self.y) * changed)) / width
+        touched |= (plus != minus) | (near_plus != near_minus)
+        sizes = weight * np.abs(self.y)
+        rounding = self.precision * (8 * float(sizes @ touched) + 4 * float(sizes.max(initial=0.0))) / width
         truncation = abs(float(self.v @ (near - far)))
         bend = float(weight @ np.abs(kink)) / 2
         size = float(weight @ np.abs(column))
@@ -296,19 +299,23 @@ def _precision(probe: _Probe, rng: np.random.Generator) -> float:
 
 def _contradicts(finer: Slope, coarser: Slope | None) -> bool:
     """Whether a finer step contradicts a good coarser one: it fell below the precision that the function works in."""
-    if coarser is None or coarser.uncertainty > 1e-3 * abs(coarser.value):
+    if coarser is None or coarser.uncertainty > 5e-2 * abs(coarser.value):
         return False
     return abs(finer.value - coarser.value) > 10 * (finer.uncertainty + coarser.uncertainty)
 
 
 def _settle_small(full: dict[str, np.ndarray], status: np.ndarray) -> None:
-    """Count an unresolved entry as known where its uncertainty is nothing against the largest derivative."""
+    """Count an unresolved entry as known where its uncertainty is nothing against the largest derivative.
+
+    What stays unresolved loses its value.
+    """
     known = np.abs(full["value"][status == "smooth"])
-    if not known.size:
-        return
-    fine = (status == "unresolved") & (full["uncertainty"] <= 1e-9 * float(known.max()))
-    status[fine] = "smooth"
-    full["value"][fine] = 0.0
+    if known.size:
+        negligible = full["uncertainty"] <= 1e-9 * float(known.max())
+        status[negligible & ((status == "unresolved") | (status == "kink"))] = "smooth"
+    full["value"][status != "smooth"] = np.nan
+    for bound in (full["lower"], full["upper"]):
+        bound[status == "smooth"] = np.nan
 
 
 def _tied_slopes(probe: _Probe, kinked: dict[int, np.ndarray]) -> Iterator[tuple[np.ndarray, Slope]]:

@@ -528,8 +528,8 @@ def test_a_mistake_is_named(name):
     forward, backward, inputs, wrong, kind, words = WRONG[name]
     report = check_gradient(forward, backward, inputs, names=_names(wrong, inputs))
     assert not report
-    assert not report[_name(wrong, report)].ok
-    hypotheses = report[_name(wrong, report)].hypotheses
+    assert not report[wrong].ok
+    hypotheses = report[wrong].hypotheses
     assert hypotheses, str(report)
     assert hypotheses[0].kind == kind, str(report)
     assert words in hypotheses[0].message, hypotheses[0].message
@@ -548,10 +548,6 @@ def test_only_the_wrong_gradient_is_called_wrong(name):
 def _names(wrong, inputs):
     """np.tanh has no argument names to tell."""
     return [wrong] if len(inputs) == 1 else None
-
-
-def _name(wrong, report):
-    return wrong
 
 
 def test_at_least_twelve_kinds_are_named():

@@ -40,6 +40,7 @@ def test_entries_of_very_different_scale():
 def test_the_jacobian_and_scalar_inputs():
     a = np.random.default_rng(1).standard_normal((3, 4))
     numeric, _ = measured(lambda x: a @ x, np.ones(4))
+    assert numeric.jacobian is not None
     np.testing.assert_allclose(numeric.jacobian, a, atol=1e-12)
     numeric, v = measured(lambda x: x**2, np.array(3.0))
     assert numeric.value.shape == ()
