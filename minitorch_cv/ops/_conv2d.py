@@ -202,21 +202,16 @@ def _correlate(x, weight, stride, padding, dilation, groups):
 
 
 def _spread(dy, weight, x_shape, stride, padding, dilation, groups):
-    """The transpose of taking windows: what each window received is added up at its place."""
-    xp, (n, c, h, w), (_, _, kh, kw) = xp_of(dy), x_shape, weight.shape
+    """The transpose of taking windows: through each place in the window, all of dy is added up where it came from."""
+    (n, c, h, w), (o, _, kh, kw), (oh, ow) = x_shape, weight.shape, dy.shape[2:]
     (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
-    oh, ow = dy.shape[2:]
-    dx = xp.zeros((n, h + 2 * ph, w + 2 * pw, c), dtype=dy.dtype)
-    columns_to_weights = _weight_rows(weight, groups).swapaxes(1, 2)
-    for images in _blocks(x_shape, weight.shape, oh * ow, dy.itemsize):
-        windows = (_split_groups(dy[images], groups) @ columns_to_weights).reshape(
-            groups, -1, oh, ow, kh, kw, c // groups
-        )
-        windows = windows.transpose(1, 2, 3, 4, 5, 0, 6).reshape(-1, oh, ow, kh, kw, c)
-        for i in range(kh):
-            for j in range(kw):
-                here = dx[images, i * dh : i * dh + sh * (oh - 1) + 1 : sh, j * dw : j * dw + sw * (ow - 1) + 1 : sw]
-                here += windows[:, :, :, i, j]
+    dx = xp_of(dy).zeros((n, h + 2 * ph, w + 2 * pw, c), dtype=dy.dtype)
+    rows = _split_groups(dy, groups)
+    weight = weight.reshape(groups, o // groups, c // groups, kh, kw)
+    for i in range(kh):
+        for j in range(kw):
+            here = dx[:, i * dh : i * dh + sh * (oh - 1) + 1 : sh, j * dw : j * dw + sw * (ow - 1) + 1 : sw]
+            here += _merge_groups(rows @ weight[..., i, j]).reshape(n, oh, ow, c)
     return dx[:, ph : ph + h, pw : pw + w].transpose(0, 3, 1, 2)
 
 
