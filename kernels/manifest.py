@@ -1,4 +1,4 @@
-"""What faster bodies of operations there are. Read by the dispatcher, which imports a body's module at its first use."""
+"""What faster bodies of operations there are. The dispatcher reads it, and imports a body's module at its first use."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class Body(NamedTuple):
     """A body of the same shape as the portable one: `function(operands..., settings...) -> (value, backward)`.
 
     It is chosen where every floating operand is on `device` and of one of `dtypes`, and where `function.accepts`, if it
-    has one, says so for the call's arguments. `error_bound` is its largest error in float32, relative to the largest value
-    and measured against the portable body in float64; None stands for twice the portable body's own error.
+    has one, says so for the call's arguments. `error_bound` is its largest error in float32, relative to the largest
+    value and measured against the portable body in float64; None stands for twice the portable body's own error.
     """
 
     operation: str

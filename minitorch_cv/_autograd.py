@@ -293,8 +293,8 @@ def _check_unchanged(node: Node, create: bool) -> None:
 
 def _changed_message(node: Node, array: Any) -> str:
     return (
-        f"backward of {node.operation.__name__}: the saved {array.dtype} array of shape {array.shape} was changed in place "
-        "after the forward pass; change a copy (clone()), or use the value again only after backward()"
+        f"backward of {node.operation.__name__}: the saved {array.dtype} array of shape {array.shape} was changed "
+        "in place after the forward pass; change a copy (clone()), or use the value again only after backward()"
     )
 
 

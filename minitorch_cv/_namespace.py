@@ -1,7 +1,7 @@
 """The array functions that a body may use: NumPy's, CuPy's, or the same on Tensors.
 
-`xp_of(x).exp(x)` computes on an array and records on a Tensor, so that a body written with it can be replayed on Tensors
-and its backward differentiated again. What may be used is what `TensorNamespace` has, with NumPy's signatures.
+`xp_of(x).exp(x)` computes on an array and records on a Tensor, so that a body written with it can be replayed on
+Tensors and its backward differentiated again. What may be used is what `TensorNamespace` has, with NumPy's signatures.
 """
 
 from __future__ import annotations

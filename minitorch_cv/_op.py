@@ -1,7 +1,7 @@
 """`@op`: one function over arrays becomes a differentiable operation; the registry of all of them; the dispatcher.
 
-The body returns its value and its backward. Called on arrays the operation just computes. Called on Tensors it computes on
-their arrays and, where one of them requires a gradient, makes the node that leads back. For derivatives of derivatives
+The body returns its value and its backward. Called on arrays the operation just computes. Called on Tensors it
+computes on their arrays and, where one of them requires a gradient, makes the node that leads back. For derivatives of derivatives
 the engine calls the body again on the Tensors: the backward that it then returns has captured Tensors, and records.
 """
 
@@ -30,8 +30,8 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
     """Make a differentiable operation of `body(operands..., settings...) -> (value, backward)` and register it.
 
     `backward(dy)` returns the gradient of each operand, in order: an array of the operand's shape, None where there is
-    none to have, or a function of no arguments that computes it if it is wanted. A body may return a tuple of values; only
-    the first carries a gradient. `linear_in` names operands in which the operation is linear, for the adjoint test.
+    none to have, or a function of no arguments that computes it if it is wanted. A body may return a tuple of values;
+    only the first carries a gradient. `linear_in` names operands in which the operation is linear, for the adjoint test.
     """
     if body is None:
         return functools.partial(op, linear_in=linear_in)
@@ -151,12 +151,13 @@ def _check_mixture(name: str, parameters: tuple[str, ...], arrays: list) -> None
             label = parameters[min(position, len(parameters) - 1)]
             if a.dtype.kind == "f" and met is not None and a.dtype != met[1].dtype:
                 raise TypeError(
-                    f"{name}: {label} expects {met[1].dtype}, the dtype of {met[0]}; it is {a.dtype}. Convert one with .to(dtype)"
+                    f"{name}: {label} expects {met[1].dtype}, the dtype of {met[0]}; it is {a.dtype}. "
+                    "Convert one with .to(dtype)"
                 )
             if met is not None and device_of(a) != device_of(met[1]):
                 raise TypeError(
-                    f"{name}: {label} expects to be on {device_of(met[1])!r}, with {met[0]}; it is on {device_of(a)!r}. "
-                    "Move one with .to(device)"
+                    f"{name}: {label} expects to be on {device_of(met[1])!r}, with {met[0]}; "
+                    f"it is on {device_of(a)!r}. Move one with .to(device)"
                 )
             if met is None and a.dtype.kind == "f":
                 met = label, a

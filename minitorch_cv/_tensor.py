@@ -152,7 +152,7 @@ class Tensor:
     # ---- to and from other libraries
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array. On the CPU it shares memory, and the engine does not see what is written to it."""
+        """The values as a NumPy array. On the CPU it shares memory; the engine does not see what is written to it."""
         return to_numpy(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -1,8 +1,8 @@
 r"""The operations: `torch.nn.functional`'s names and argument order, on Tensors or on plain arrays.
 
-Letters: N images, C channels, H and W height and width of the input; O output channels, oh and ow height and width of the
-output; kh and kw height and width of a window; L the loss. A gradient is named after its variable: dx = dL/dx. In formulas
-dy is the upstream gradient dL/dy.
+Letters: N images, C channels, H and W height and width of the input; O output channels, oh and ow height and width of
+the output; kh and kw height and width of a window; L the loss. A gradient is named after its variable: dx = dL/dx. In
+formulas dy is the upstream gradient dL/dy.
 """
 
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d

@@ -1,7 +1,7 @@
 r"""Two-dimensional convolution (cross-correlation, as in every deep-learning paper), its gradients, and its transpose.
 
-y is linear in x and in the weight. So its input gradient is linear in dy and the weight, its weight gradient in x and dy,
-and each of the three operations has the other two for derivatives.
+y is linear in x and in the weight. So its input gradient is linear in dy and the weight, its weight gradient in x and
+dy, and each of the three operations has the other two for derivatives.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
     Forward:   y[n,o,p,q] = b[o] + \sum_{c,i,j} w[o,c,i,j] x[n, c, s p + d i - P, s q + d j - P], x = 0 outside;
                with groups, output channel o sees only the input channels c of its own group
-    Backward:  dx[n,c,h,v] = \sum_{o,i,j} w[o,c,i,j] dy[n,o,p,q] over all p, q with s p + d i - P = h, s q + d j - P = v;
-               dw[o,c,i,j] = \sum_{n,p,q} dy[n,o,p,q] x[n, c, s p + d i - P, s q + d j - P]; db[o] = \sum_{n,p,q} dy[n,o,p,q]
+    Backward:  dx[n,c,h,v] = \sum_{o,i,j} w[o,c,i,j] dy[n,o,p,q] over p, q with s p + d i - P = h, s q + d j - P = v;
+               dw[o,c,i,j] = \sum_{n,p,q} dy[n,o,p,q] x[n, c, s p + d i - P, s q + d j - P];
+               db[o] = \sum_{n,p,q} dy[n,o,p,q]
     Shapes:    x (N, C, H, W), weight (O, C / groups, kh, kw), bias (O,), y (N, O, oh, ow) with
                oh = floor((H + 2 P - d (kh - 1) - 1) / s) + 1; rows and columns that are left over are not used
     Units:     stride s, padding P, dilation d in pixels, one number or a pair (height, width)
@@ -70,7 +71,7 @@ def conv2d_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, 
     r"""The input gradient of `conv2d`, and so the transposed convolution: each dy is spread through the weights.
 
     Forward:   dx[n,c,h,v] = \sum_{o,i,j} w[o,c,i,j] dy[n,o,p,q] over all p, q with s p + d i - P = h, s q + d j - P = v
-    Backward:  with u the gradient of dx: ddy = conv2d(u, w); dw = the weight gradient of conv2d for input u and gradient dy
+    Backward:  with u the gradient of dx: ddy = conv2d(u, w); dw = conv2d's weight gradient for input u and gradient dy
     Shapes:    dy (N, O, oh, ow), weight (O, C / groups, kh, kw), dx of `x_shape` (N, C, H, W)
     Raises:    ValueError where dy is not of the shape that conv2d gives for `x_shape`
     """
@@ -91,7 +92,7 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
     r"""The weight gradient of `conv2d`: dy correlated with the input.
 
     Forward:   dw[o,c,i,j] = \sum_{n,p,q} dy[n,o,p,q] x[n, c, s p + d i - P, s q + d j - P]
-    Backward:  with u the gradient of dw: ddy = conv2d(x, u); dx = the input gradient of conv2d for weight u and gradient dy
+    Backward:  with u the gradient of dw: ddy = conv2d(x, u); dx = conv2d's input gradient for weight u and gradient dy
     Shapes:    dy (N, O, oh, ow), x (N, C, H, W), dw of `weight_shape` (O, C / groups, kh, kw)
     Raises:    ValueError where dy is not of the shape that conv2d gives for x and `weight_shape`
     """
@@ -112,8 +113,8 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
 def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     r"""Transposed convolution: `conv2d_input_gradient` used forward, each x spread through the weights.
 
-    Forward:   y[n,o,h,v] = b[o] + \sum_{c,i,j} w[c,o,i,j] x[n,c,p,q] over all p, q with s p + d i - P = h, s q + d j - P = v
-    Backward:  dx = conv2d(dy, w), dw = the weight gradient of conv2d for input dy and gradient x, db[o] = \sum dy[:,o,:,:]
+    Forward:   y[n,o,h,v] = b[o] + \sum_{c,i,j} w[c,o,i,j] x[n,c,p,q] over p, q with s p + d i - P = h, s q + d j - P = v
+    Backward:  dx = conv2d(dy, w), dw = conv2d's weight gradient for input dy and gradient x, db[o] = \sum_{n,h,v} dy
     Shapes:    x (N, C, H, W), weight (C, O / groups, kh, kw), bias (O,), y (N, O, oh, ow) with
                oh = (H - 1) s - 2 P + d (kh - 1) + output_padding + 1
     Units:     stride s, padding P, output_padding, dilation d in pixels, one number or a pair (height, width)
@@ -170,9 +171,9 @@ def _output_shape(
 ) -> tuple:
     size = tuple(map(output_size, x_shape[2:], weight_shape[2:], stride, padding, dilation))
     if min(size) < 1:
+        height, width = (d * (k - 1) + 1 for k, d in zip(weight_shape[2:], dilation, strict=True))
         raise ValueError(
-            f"{name}: a window of {' x '.join(str(d * (k - 1) + 1) for k, d in zip(weight_shape[2:], dilation, strict=True))} "
-            f"expects a larger input; x is {x_shape} with padding {padding}"
+            f"{name}: a window of {height} x {width} expects a larger input; x is {x_shape} with padding {padding}"
         )
     return (x_shape[0], weight_shape[0], *size)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._device import is_array, to_device as _array_to_device
+from .._device import is_array
+from .._device import to_device as _array_to_device
 from .._namespace import output, raw, unbroadcast, xp_of
 from .._op import op
 
@@ -98,7 +99,7 @@ def power(x, exponent):
     r"""Elementwise power; the exponent is a number or an array.
 
     Forward:   y = x^p
-    Backward:  dx = p x^(p-1) dy, dp = log(x) x^p dy (0 where x = 0), each summed over the axes along which it was broadcast
+    Backward:  dx = p x^(p-1) dy, dp = log(x) x^p dy (0 where x = 0), each summed over the axes of its broadcast
     Shapes:    x and exponent broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
@@ -162,7 +163,8 @@ def where(condition, a, b):
     r"""Choice by a boolean array.
 
     Forward:   y = a where condition, else b
-    Backward:  da = dy where condition, else 0; db = 0 where condition, else dy; each summed over the axes of its broadcast
+    Backward:  da = dy where condition, else 0; db = 0 where condition, else dy;
+               each summed over the axes of its broadcast
     Shapes:    condition, a and b broadcast to y
     Raises:    TypeError where condition is not boolean; ValueError where the shapes do not broadcast
     """
