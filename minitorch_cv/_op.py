@@ -1,8 +1,9 @@
 """`@op`: one function over arrays becomes a differentiable operation; the registry of all of them; the dispatcher.
 
-The body returns its value and its backward. Called on arrays the operation just computes. Called on Tensors it
-computes on their arrays and, where one of them requires a gradient, makes the node that leads back. For derivatives of derivatives
-the engine calls the body again on the Tensors: the backward that it then returns has captured Tensors, and records.
+The body returns its value and its backward. Called on arrays the operation just computes. Called on Tensors it computes
+on their arrays and, where one of them requires a gradient, makes the node that leads back. For derivatives of
+derivatives the engine calls the body again on the Tensors: the backward that it then returns has captured Tensors, and
+records.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
 
     `backward(dy)` returns the gradient of each operand, in order: an array of the operand's shape, None where there is
     none to have, or a function of no arguments that computes it if it is wanted. A body may return a tuple of values;
-    only the first carries a gradient. `linear_in` names operands in which the operation is linear, for the adjoint test.
+    only the first carries a gradient. `linear_in` names operands in which the operation is linear, for the adjoint
+    test.
     """
     if body is None:
         return functools.partial(op, linear_in=linear_in)

@@ -113,7 +113,7 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
 def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     r"""Transposed convolution: `conv2d_input_gradient` used forward, each x spread through the weights.
 
-    Forward:   y[n,o,h,v] = b[o] + \sum_{c,i,j} w[c,o,i,j] x[n,c,p,q] over p, q with s p + d i - P = h, s q + d j - P = v
+    Forward:   y[n,o,h,v] = b[o] + \sum_{c,i,j} w[c,o,i,j] x[n,c,p,q] over s p + d i - P = h, s q + d j - P = v
     Backward:  dx = conv2d(dy, w), dw = conv2d's weight gradient for input dy and gradient x, db[o] = \sum_{n,h,v} dy
     Shapes:    x (N, C, H, W), weight (C, O / groups, kh, kw), bias (O,), y (N, O, oh, ow) with
                oh = (H - 1) s - 2 P + d (kh - 1) + output_padding + 1
