@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minitorch_cv.checks.location import describe_exception
+from minitorch_cv.checks.numeric import DOMAIN_ERRORS
 from minitorch_cv.checks.report import CheckError
 
 UPSTREAM_NAMES = ("dy", "dout", "d_out", "dz", "dL_dy", "dloss", "grad", "grad_output", "grad_out", "upstream", "delta")
@@ -110,7 +111,13 @@ class GradientPair:
     def outputs(self, **moved: Any) -> np.ndarray:
         """The output with some arguments replaced, without any watching: for differences."""
         values = {name: _fresh(moved.get(name, value)) for name, value in self.arguments.items()}
-        result = self._call(self.forward_function, values)
+        try:
+            result = self._call(self.forward_function, values)
+        except DOMAIN_ERRORS:
+            raise
+        except Exception as failure:  # not a matter of the domain but of the function
+            text = f"{self.forward_name}, with an input moved a little: {describe_exception(failure)}"
+            raise CheckError(text) from failure
         return np.asarray(result[0] if isinstance(result, tuple) else result, dtype=np.float64)
 
     def output(self, **moved: Any) -> np.ndarray:

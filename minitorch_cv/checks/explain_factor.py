@@ -72,12 +72,20 @@ def _factor_names(evidence: Evidence, factor: float) -> Iterator[tuple[str, floa
         elif count > 2 and (_close(factor, count / (count - 1)) or _close(factor, (count - 1) / count)):
             yield f"that is {count}/{count - 1} or its inverse, where {count} is {origin}: N and N-1 are confused", 0.96
     if _close(factor, 2) or _close(factor, 0.5):
-        yield "a factor 2, as of a square's derivative, is missing or one too many", 0.95
+        yield "a factor 2, as of a square's derivative, is missing or one too many", 0.975
+    for count, origin in _counts(evidence):
+        if count > 1 and _close(factor, math.sqrt(count)):
+            yield f"that is sqrt({count}), where {count} is {origin}: a factor 1/sqrt({count}) is missing", 0.975
+        elif count > 1 and _close(factor, 1 / math.sqrt(count)):
+            yield f"that is 1/sqrt({count}), where {count} is {origin}: divided by it once too often", 0.975
 
 
 def _counts(evidence: Evidence) -> list[tuple[int, str]]:
     """The counts that a mean may divide by: products of lengths of the arrays' axes."""
     counts: list[tuple[int, str]] = []
+    window, rest = divmod(evidence.x.size, max(evidence.y.size, 1))
+    if evidence.x.ndim == evidence.y.ndim >= 3 and window > 1 and not rest:
+        counts.append((window, "the size of a window, inputs for each output"))
     arrays = {evidence.name: evidence.x, **{n: v for n, v in evidence.inputs.items() if isinstance(v, np.ndarray)}}
     arrays["the output"] = evidence.y
     for name, array in arrays.items():
@@ -87,7 +95,7 @@ def _counts(evidence: Evidence) -> list[tuple[int, str]]:
             for axes in itertools.combinations(range(array.ndim), size):
                 count = math.prod(array.shape[a] for a in axes)
                 text = f"the length of {name} along {axes_text(axes)}"
-                if array.ndim >= 2 and axes in _EXTENTS:
+                if axes in _EXTENTS and (array.ndim == 4 or (array.ndim > 1 and axes == (0,))):
                     text = f"{_EXTENTS[axes]} of {name}"
                 if count > 1 and all(count != known for known, _ in counts):
                     counts.append((count, text))
@@ -109,6 +117,8 @@ def factor_along_axes(evidence: Evidence) -> Iterator[Hypothesis]:
         )
         if math.prod(expected.shape[a] for a in reduced) < 2 or not evidence.matches(ratio * expected):
             continue
+        if np.ptp(ratio) <= 1e-4 * np.abs(ratio).max():
+            return  # a constant factor, which is told already
         origin = _origin_of_ratio(evidence, ratio, reduced)
         values = ", ".join(f"{r:.4g}" for r in ratio.reshape(-1)[:3])
         yield Hypothesis(

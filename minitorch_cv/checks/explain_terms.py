@@ -179,8 +179,12 @@ def local_error(evidence: Evidence) -> Iterator[Hypothesis]:
     """Where the wrong entries lie, when nothing else explains them."""
     wrong = evidence.known & ~(np.abs(evidence.given - evidence.expected) <= EXACT * evidence.scale)
     count, total = int(wrong.sum()), int(evidence.known.sum())
-    if not count or count == total:
+    if not count:
         return
+    if count == total:
+        yield Hypothesis("unexplained", _likeness(evidence), 0.1)
+        return
+    yield from _wrong_by_sign(evidence, wrong)
     text = f"{count} of {total} entries of d{evidence.name} are wrong"
     for axis in range(wrong.ndim):
         others = tuple(a for a in range(wrong.ndim) if a != axis)
@@ -193,6 +197,34 @@ def local_error(evidence: Evidence) -> Iterator[Hypothesis]:
             return
     untouched = bool((evidence.given[wrong] == 0).all())
     yield Hypothesis("local error", text + (", and zero: they were never written" if untouched else ""), 0.2)
+
+
+def _wrong_by_sign(evidence: Evidence, wrong: np.ndarray) -> Iterator[Hypothesis]:
+    """The wrong entries are those of one sign of the input: one branch of a piecewise function."""
+    expected = evidence.expected[evidence.known]
+    for sign, mask in (("> 0", evidence.x > 0), ("< 0", evidence.x < 0)):
+        known = mask[evidence.known]
+        if not known.any() or known.all() or not (wrong[evidence.known] == known).all():
+            continue
+        given = evidence.given[evidence.known][known]
+        text = f"d{evidence.name} is wrong exactly where {evidence.name} {sign}: that branch's derivative is wrong"
+        factor = float((given * expected[known]).sum() / (expected[known] ** 2).sum())
+        if np.abs(given - factor * expected[known]).max() <= EXACT * evidence.scale:
+            text += f" (it is {factor:.4g} times the right one there)"
+        yield Hypothesis("one branch wrong", text, 0.9)
+
+
+def _likeness(evidence: Evidence) -> str:
+    """How like the right gradient a wrong one is that nothing explains."""
+    given, expected = evidence.given[evidence.known], evidence.expected[evidence.known]
+    lengths = float(np.linalg.norm(given)), float(np.linalg.norm(expected))
+    cosine = float((given * expected).sum()) / max(lengths[0] * lengths[1], 1e-300)
+    return (
+        f"no known mistake explains d{evidence.name}; its cosine with the numeric gradient is {cosine:.3f}, its length "
+        f"{lengths[0] / max(lengths[1], 1e-300):.3g} times the right one (cosine near 1: a small term is missing; "
+        "near 0: "
+        "another quantity altogether)"
+    )
 
 
 EXPLANATIONS = [missing_term, wrong_function_of, local_error]

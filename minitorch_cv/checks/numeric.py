@@ -22,6 +22,9 @@ SAMPLED_ENTRIES = 256
 DIRECTIONS = 64
 """Random directions over disjoint groups, which together cover every entry of a larger input."""
 
+DOMAIN_ERRORS = (ArithmeticError, ValueError, AssertionError, RuntimeError)
+"""What a function may raise where a step leaves its domain, such as math.log of what has become negative."""
+
 _LADDER = tuple(2.0**-k for k in (9, 13, 17, 21, 25, 5, 2))
 _JACOBIAN_LIMIT = 4_000_000
 _ENTRY_GOAL = 1e-5
@@ -183,7 +186,7 @@ class _Probe:
         try:
             with np.errstate(all="ignore"):
                 y = _flat(self.f(point))
-        except (ArithmeticError, ValueError):  # such as math.log of what the step made negative
+        except DOMAIN_ERRORS:
             return np.full_like(self.y, np.nan)
         return y if y.shape == self.y.shape else np.full_like(self.y, np.nan)
 

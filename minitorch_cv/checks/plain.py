@@ -37,6 +37,17 @@ def check_gradient(
     are differentiated, anything else is passed through. names: names for inputs without any; wrt: only these.
     seed: of the upstream gradient. rtol: largest relative error of an entry. diagnose: explain a wrong gradient.
     Returns: a `Report`, true when right; a wrong gradient never raises.
+
+    >>> def forward(x, w):
+    ...     return np.maximum(x @ w, 0)
+    >>> def backward(dy, x, w):
+    ...     dz = dy * (x @ w > 0)
+    ...     return dz @ w.T, dz @ x.T  # the second should be x.T @ dz
+    >>> rng = np.random.default_rng(0)
+    >>> report = check_gradient(forward, backward, (rng.standard_normal((3, 3)), rng.standard_normal((3, 3))))
+    >>> bool(report), report["x"].ok, report["w"].ok
+    (False, True, False)
+
     Raises: CheckError where nothing can be checked: arguments that do not fit, an exception inside the functions (its
     line is named), a forward that returns NaN or draws random numbers.
     """

@@ -336,6 +336,24 @@ def test_an_exception_is_located():
         check_gradient(np.square, lambda dy, x: dy * (1 / 0), X)
 
 
+def test_a_forward_that_refuses_moved_inputs_is_survived():
+    def forward(x):
+        if (x < 0).any():
+            raise RuntimeError("negative")
+        return x * x
+
+    x = np.array([1e-6, 1.0, 2.0])
+    assert check_gradient(forward, lambda dy, x: 2 * dy * x, x)
+
+
+def test_a_forward_that_breaks_at_moved_inputs_is_told():
+    def forward(x):
+        return {1.0: x}[float(x[0])]
+
+    with pytest.raises(CheckError, match=r"forward, with an input moved a little: KeyError.*line \d+"):
+        check_gradient(forward, lambda dy, x: dy, np.ones(2))
+
+
 def test_random_forwards_are_refused():
     generator = np.random.default_rng(0)
 
