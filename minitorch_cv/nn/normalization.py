@@ -51,7 +51,7 @@ class _BatchNorm(Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum or 0.0, self.eps
         )
         if self.training and self.track_running_stats:
-            self.num_batches_tracked.data = self.num_batches_tracked.data + 1
+            self.num_batches_tracked.data = (self.num_batches_tracked + 1).data  # an array still: array + 1 is a scalar
         return y
 
     def extra_repr(self) -> str:
