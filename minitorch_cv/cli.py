@@ -49,8 +49,8 @@ def _shape(text: str) -> tuple[int, ...]:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:
         shape = ()
-    if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"a shape is positive integers with commas, as in 3,224,224; it is {text!r}")
+    if len(shape) != 3 or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"three positive integers are expected, as in 3,224,224; it is {text!r}")
     return shape
 
 
@@ -130,10 +130,11 @@ def _summarize(args: argparse.Namespace) -> int:
         return _fail(f"summary: MODEL expects one of {', '.join(NAMES)}; it is {args.model!r}")
     with init.skipped():
         model = NAMES[args.model]()
+    shape = (1, *args.input) if args.input else model.input_shape
     try:
-        table = ledger(model, args.input or model.input_shape)
+        table = ledger(model, shape)
     except ValueError as error:
-        return _fail(f"summary: {args.model} does not take images of shape {args.input}: {error}")
+        return _fail(f"summary: {args.model} does not take an image of {','.join(map(str, shape[1:]))}: {error}")
     if args.json:
         print(table.to_json())
     else:
