@@ -175,8 +175,6 @@ def draw_teach(axis: Axes) -> None:
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    axis.scatter([], [], marker="o", color=GREEN, s=50, label="caught")
-    axis.scatter([], [], marker="x", color=ORANGE, s=50, linewidth=2.2, label="let pass")
 
 
 # What is drawn, its heading, a line below it, and where it lies (left edge and width, of the figure's).
@@ -184,7 +182,7 @@ PANELS = (
     (draw_derive, "Derive", "a gradient by hand, checked entry by entry", 0.012, 0.205),
     (draw_build, "Build", "AlexNet and its 61,100,840 parameters", 0.25, 0.325),
     (draw_train, "Train", "a small net, real digits, a laptop", 0.605, 0.195),
-    (draw_teach, "Teach", "which planted mistakes are caught?", 0.825, 0.17),
+    (draw_teach, "Teach", "mistakes:  ● caught   × let pass", 0.825, 0.17),
 )
 
 
