@@ -7,6 +7,20 @@ formulas dy is the upstream gradient dL/dy.
 
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
 from ._matmul import linear, matmul
+from ._softmax import log_softmax, softmax
+from .activation import (
+    elu,
+    erf,
+    gelu,
+    leaky_relu,
+    log_sigmoid,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 from .elementwise import (
     abs,
     add,
@@ -31,6 +45,7 @@ from .elementwise import (
     where,
 )
 from .reduce import argmax, argmin, max, mean, min, sum, var
+from .residual import add_relu
 from .shape import (
     concatenate,
     expand,
