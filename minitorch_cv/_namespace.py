@@ -33,8 +33,11 @@ def output(operation: Callable, compute: Callable, *args: Any) -> Any:
 
 
 def unbroadcast(gradient: Any, operand: Any) -> Any:
-    """Sum a gradient over the axes along which `operand` was broadcast; None where the operand is a number."""
-    shape = getattr(operand, "shape", None)
+    """Sum a gradient over the axes along which `operand` was broadcast; None where the operand is a number.
+
+    The operand's shape will do in its place: a backward that keeps the shape alone does not keep the values.
+    """
+    shape = operand if type(operand) is tuple else getattr(operand, "shape", None)
     if shape is None:
         return None
     if gradient.shape == shape:

@@ -21,13 +21,18 @@ def _arithmetic(name: str, function: Callable, a: Any, b: Any) -> Any:
         y = function(a, b)
     except ValueError:
         raise ValueError(
-            f"{name}: b expects a shape that broadcasts with a {np.shape(a)}; it is {np.shape(b)}"
+            f"{name}: operands expect shapes that broadcast; they are {np.shape(a)} and {np.shape(b)}"
         ) from None
     if y.dtype == np.float64:
         floating = [v.dtype for v in (a, b) if is_array(v) and v.dtype.kind == "f"]
         if floating and np.float64 not in floating:
             y = y.astype(floating[0])
     return y
+
+
+def _shape(operand: Any) -> tuple[int, ...] | None:
+    """What a backward keeps of an operand whose values it does not need; None for a number."""
+    return getattr(operand, "shape", None)
 
 
 @op
@@ -40,8 +45,10 @@ def add(a, b):
     Raises:    ValueError where the shapes do not broadcast
     """
 
+    a_shape, b_shape = _shape(a), _shape(b)
+
     def backward(dy):
-        return unbroadcast(dy, a), unbroadcast(dy, b)
+        return unbroadcast(dy, a_shape), unbroadcast(dy, b_shape)
 
     return raw(_arithmetic, "add", operator.add, a, b), backward
 
@@ -56,8 +63,10 @@ def subtract(a, b):
     Raises:    ValueError where the shapes do not broadcast
     """
 
+    a_shape, b_shape = _shape(a), _shape(b)
+
     def backward(dy):
-        return unbroadcast(dy, a), lambda: unbroadcast(-dy, b)
+        return unbroadcast(dy, a_shape), lambda: unbroadcast(-dy, b_shape)
 
     return raw(_arithmetic, "subtract", operator.sub, a, b), backward
 
@@ -72,8 +81,13 @@ def multiply(a, b):
     Raises:    ValueError where the shapes do not broadcast
     """
 
+    a_shape, b_shape = _shape(a), _shape(b)
+
     def backward(dy):
-        return lambda: unbroadcast(dy * b, a), lambda: unbroadcast(dy * a, b)
+        return lambda: unbroadcast(dy * b, a_shape), lambda: unbroadcast(dy * a, b_shape)
+
+    if b_shape is None:  # a number: its own function, so that x is not saved for nothing
+        backward = lambda dy: unbroadcast(dy * b, a_shape)
 
     return raw(_arithmetic, "multiply", operator.mul, a, b), backward
 
@@ -88,8 +102,13 @@ def divide(a, b):
     Raises:    ValueError where the shapes do not broadcast
     """
 
+    a_shape, b_shape = _shape(a), _shape(b)
+
     def backward(dy):
-        return lambda: unbroadcast(dy / b, a), lambda: unbroadcast(-dy * a / (b * b), b)
+        return lambda: unbroadcast(dy / b, a_shape), lambda: unbroadcast(-dy * a / (b * b), b_shape)
+
+    if b_shape is None:  # a number: its own function, so that x is not saved for nothing
+        backward = lambda dy: unbroadcast(dy / b, a_shape)
 
     return raw(_arithmetic, "divide", operator.truediv, a, b), backward
 
@@ -108,9 +127,10 @@ def power(x, exponent):
         xp = xp_of(dy)
 
         def dx():
-            if isinstance(exponent, (int, float)) and exponent == 0:
-                return xp.zeros_like(x)
-            return unbroadcast(dy * (x ** (exponent - 1) * exponent), x)
+            if isinstance(exponent, (int, float)):
+                return xp.zeros_like(dy) if exponent == 0 else dy * (x ** (exponent - 1) * exponent)
+            base = xp.where((x == 0) & (exponent == 0), 1.0, x)  # 0^0 is constant, and 0^-1 is not wanted
+            return unbroadcast(dy * (base ** (exponent - 1) * exponent), x)
 
         def dexponent():
             if isinstance(x, (int, float)):
@@ -119,7 +139,7 @@ def power(x, exponent):
                 logarithm = xp.log(xp.where(x == 0, 1.0, x))
             return unbroadcast(dy * (x**exponent * logarithm), exponent)
 
-        return dx, dexponent
+        return dx, None if isinstance(exponent, (int, float)) else dexponent
 
     return raw(_arithmetic, "power", operator.pow, x, exponent), backward
 
@@ -133,7 +153,7 @@ def maximum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    return raw(_arithmetic, "maximum", np.maximum, a, b), _larger_gets_the_gradient(a, b)
+    return raw(_arithmetic, "maximum", np.maximum, a, b), _chosen_gets_the_gradient(operator.gt, a, b)
 
 
 @op
@@ -145,13 +165,15 @@ def minimum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    return raw(_arithmetic, "minimum", np.minimum, a, b), _larger_gets_the_gradient(-a, -b)
+    return raw(_arithmetic, "minimum", np.minimum, a, b), _chosen_gets_the_gradient(operator.lt, a, b)
 
 
-def _larger_gets_the_gradient(a: Any, b: Any) -> Callable:
+def _chosen_gets_the_gradient(wins: Callable, a: Any, b: Any) -> Callable:
     def backward(dy):
+        xp = xp_of(dy)
+
         def share(of, other):
-            return unbroadcast(xp_of(dy).where(of > other, dy, xp_of(dy).where(of == other, dy * 0.5, 0.0 * dy)), of)
+            return unbroadcast(xp.where(wins(of, other), dy, xp.where(of == other, dy * 0.5, xp.zeros_like(dy))), of)
 
         return lambda: share(a, b), lambda: share(b, a)
 
@@ -183,13 +205,15 @@ def where(condition, a, b):
             ) from None
         return y.astype(floating[0], copy=False) if floating else y
 
+    a_shape, b_shape = _shape(a), _shape(b)
+
     def backward(dy):
         xp = xp_of(dy)
         nothing = xp.zeros_like(dy)
         return (
             None,
-            lambda: unbroadcast(xp.where(condition, dy, nothing), a),
-            lambda: unbroadcast(xp.where(condition, nothing, dy), b),
+            lambda: unbroadcast(xp.where(condition, dy, nothing), a_shape),
+            lambda: unbroadcast(xp.where(condition, nothing, dy), b_shape),
         )
 
     return raw(choose, condition, a, b), backward

@@ -96,7 +96,8 @@ def expand(x, shape):
         except ValueError:
             raise ValueError(f"expand: shape expects one to which x {v.shape} broadcasts; it is {given}") from None
 
-    return raw(stretch, x), lambda dy: unbroadcast(dy, x)
+    before = x.shape
+    return raw(stretch, x), lambda dy: unbroadcast(dy, before)
 
 
 def squeeze(x, axis=None):
@@ -137,10 +138,10 @@ def concatenate_operands(*arrays, axis=0):
     Shapes:    equal but along `axis`, where they add up
     """
     ends = np.cumsum([a.shape[axis] for a in arrays]).tolist()
-    before = (slice(None),) * axis
+    parts = [(*(slice(None),) * axis, slice(start, end)) for start, end in zip([0, *ends], ends)]
 
     def backward(dy):
-        return tuple(dy[(*before, slice(end - a.shape[axis], end))] for a, end in zip(arrays, ends, strict=True))
+        return tuple(dy[part] for part in parts)
 
     return raw(lambda *values: xp_of(values[0]).concatenate(values, axis=axis), *arrays), backward
 
@@ -208,10 +209,19 @@ def scatter_add(values, index, shape):
     Forward:   y = 0, then y[index] += values, for repeated indices as often as they occur
     Backward:  dvalues = dy[index]
     Shapes:    y of `shape`; values as y[index]
+    Raises:    IndexError as NumPy does, ValueError where values are not of the shape of y[index]
     """
 
     def add_up(v):
         y = xp_of(v).zeros(shape, dtype=v.dtype)
+        try:
+            expected = xp_of(v).broadcast_to(y.reshape(-1)[:1].astype(bool), shape)[index].shape
+        except IndexError as error:
+            raise IndexError(f"scatter_add: index expects to lie within shape {shape}; {error}") from None
+        if v.shape != expected:
+            raise ValueError(
+                f"scatter_add: values expects shape {expected}, that of the elements at the index; it is {v.shape}"
+            )
         if _names_each_element_once(index):
             y[index] = v
         else:
