@@ -1,13 +1,16 @@
 """Gradient truth: a gradient derived by hand is measured against differences of its forward function.
 
-`check_gradient` checks plain NumPy functions, `check_derivation` every line of a derivation, `score_check` a check of
-one's own. Names are loaded at first use, so that importing the package stays cheap.
+`check_gradient` checks plain NumPy functions, `gradcheck` functions of Tensors and modules, `check_derivation` every
+line of a derivation, `adjoint_check` linear maps, `score_check` a check of one's own. Names are loaded at first use, so
+that importing the package stays cheap.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minitorch_cv.checks._gradcheck import gradcheck
+    from minitorch_cv.checks.adjoint import adjoint_check
     from minitorch_cv.checks.derivation import check_derivation
     from minitorch_cv.checks.plain import check_gradient
     from minitorch_cv.checks.report import CheckError, InputReport, Report
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from minitorch_cv.checks.student import check_file
 
 _HOMES = {
+    "adjoint_check": "adjoint",
+    "gradcheck": "_gradcheck",
     "check_gradient": "plain",
     "check_derivation": "derivation",
     "check_file": "student",
@@ -28,9 +33,11 @@ __all__ = [
     "CheckError",
     "InputReport",
     "Report",
+    "adjoint_check",
     "check_derivation",
     "check_file",
     "check_gradient",
+    "gradcheck",
     "score_check",
 ]
 

@@ -1,4 +1,4 @@
-"""What an operation is checked on: cases, error cases, and the faults planted in it. They stand in `checks/cases/<stem>.py`."""
+"""What an operation is checked on: cases, error cases and planted faults. They stand in `checks/cases/<stem>.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ class Case:
     """Seeded inputs and settings for one public function of `ops`, or for an operation that only others call.
 
     `inputs(rng)` gives the operands by name: float64 arrays (differentiated), integer or boolean arrays and lists of
-    arrays. Values keep away from kinks and ties. `reference(**inputs, **settings)` is an independent forward in plain NumPy.
-    `wrt` names the operands to differentiate where that is not every floating one.
+    arrays. Values keep away from kinks and ties. `reference(**inputs, **settings)` is an independent forward in plain
+    NumPy. `wrt` names the operands to differentiate where that is not every floating one.
     """
 
     function: str
@@ -54,7 +55,7 @@ class ErrorCase:
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake to plant in an operation: `faulty(body)` gives a wrong body of the same shape, which the checks must catch."""
+    """A mistake to plant in an operation: `faulty(body)` gives a wrong body of the same shape, which must be caught."""
 
     operation: str
     title: str
@@ -62,8 +63,9 @@ class Fault:
 
 
 def wrong_gradient(change: Callable[..., Any]) -> Callable[[Callable], Callable]:
-    """A fault in the backward: `change(gradients, dy, *operands, **settings)` gets the right gradients as a list of arrays
-    (or Tensors, where the body is replayed) and returns the wrong ones.
+    """A fault in the backward: `change(gradients, dy, *operands, **settings)` makes right gradients wrong.
+
+    They are a list of arrays, or of Tensors where the body is replayed.
 
     Fault("matmul", "db not transposed", wrong_gradient(lambda grads, dy, a, b: [grads[0], dy.T @ a]))
     """
@@ -76,7 +78,11 @@ def wrong_gradient(change: Callable[..., Any]) -> Callable[[Callable], Callable]
             def wrong_backward(dy: Any) -> Any:
                 gradients = backward(dy)
                 gradients = list(gradients) if isinstance(gradients, tuple) else [gradients]
-                gradients = [g() if callable(g) else g for g in gradients]
+                # A number has no gradient to compute, and its backward need not be able to.
+                gradients = [
+                    (g() if hasattr(operand, "shape") else None) if callable(g) else g
+                    for g, operand in zip_longest(gradients, operands[: len(gradients)])
+                ]
                 return tuple(change(gradients, dy, *operands, **settings))
 
             return value, wrong_backward

@@ -41,6 +41,32 @@ def naive_conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_pad
     return y if bias is None else y + bias.reshape(1, -1, 1, 1)
 
 
+def naive_conv2d_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, groups=1):
+    """Each dy spread through the weights to where it came from, one at a time."""
+    (sh, sw), (ph, pw), (dh, dw), (n, c, h, w) = _pair(stride), _pair(padding), _pair(dilation), x_shape
+    dx = np.zeros((n, c, h + 2 * ph, w + 2 * pw))
+    per_group = weight.shape[0] // groups
+    for image, out, p, q in np.ndindex(*dy.shape):
+        first = out // per_group * weight.shape[1]
+        for channel, i, j in np.ndindex(*weight.shape[1:]):
+            place = image, first + channel, p * sh + i * dh, q * sw + j * dw
+            dx[place] += weight[out, channel, i, j] * dy[image, out, p, q]
+    return dx[:, :, ph : ph + h, pw : pw + w]
+
+
+def naive_conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1, groups=1):
+    """Each weight's gradient: dy times the inputs that the weight has met."""
+    (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
+    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    dweight = np.zeros(weight_shape)
+    for out, channel, i, j in np.ndindex(*weight_shape):
+        source = out // (weight_shape[0] // groups) * weight_shape[1] + channel
+        for image, p, q in np.ndindex(dy.shape[0], *dy.shape[2:]):
+            met = x[image, source, p * sh + i * dh, q * sw + j * dw]
+            dweight[out, channel, i, j] += dy[image, out, p, q] * met
+    return dweight
+
+
 def _inputs(x, weight, bias=True):
     def draw(rng):
         given = {"x": rng.standard_normal(x), "weight": rng.standard_normal(weight)}
@@ -72,12 +98,14 @@ CASES = [
         "stride 2 with leftover rows",
         lambda rng: {"dy": rng.standard_normal((2, 3, 2, 3)), "weight": rng.standard_normal((3, 2, 3, 2))},
         {"x_shape": (2, 2, 6, 7), "stride": 2, "padding": (0, 0)},
+        naive_conv2d_input_gradient,
     ),
     Case(
         "conv2d_weight_gradient",
         "2 groups, padding",
         lambda rng: {"dy": rng.standard_normal((2, 4, 4, 6)), "x": rng.standard_normal((2, 4, 4, 5))},
         {"weight_shape": (4, 2, 3, 2), "padding": 1, "groups": 2},
+        naive_conv2d_weight_gradient,
     ),
     Case("conv_transpose2d", "3x2 window", _inputs((2, 3, 3, 4), (3, 4, 3, 2), (4,)), {}, naive_conv_transpose2d),
     Case(
