@@ -57,9 +57,8 @@ class Lesson:
         partial = path.with_suffix(".part")
         partial.write_text(json.dumps(self.results, indent=2, default=float) + "\n", encoding="utf-8")
         os.replace(partial, path)
-        print(
-            f"{self.mode} run of {self.topic}: {self.results['seconds']} s; figures and results.json are in {_short(self.folder)}"
-        )
+        print(f"{self.mode} run of {self.topic}: {self.results['seconds']} s")
+        print(f"figures and results.json are in {_short(self.folder)}")
 
 
 def _mode() -> str:
@@ -73,10 +72,9 @@ def _mode() -> str:
 
 
 def _folder() -> Path:
-    """The folder of the lesson that is run as a script of a checkout; the current one elsewhere."""
-    folder = Path(sys.argv[0]).resolve().parent if sys.argv and sys.argv[0].endswith(".py") else Path.cwd()
-    in_checkout = folder.name == "lessons" and (folder.parent / "pyproject.toml").is_file()
-    return folder if in_checkout else Path.cwd()
+    """The checkout's lessons/ where a script of it is run; the current folder elsewhere."""
+    folder = Path(sys.argv[0] if sys.argv else "").resolve().parent
+    return folder if folder.name == "lessons" and (folder.parent / "pyproject.toml").is_file() else Path.cwd()
 
 
 def _short(path: Path) -> str:
