@@ -6,6 +6,8 @@ formulas dy is the upstream gradient dL/dy.
 """
 
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
+from ._dropout import dropout, dropout2d
+from ._embedding import embedding
 from ._matmul import linear, matmul
 from ._softmax import log_softmax, softmax
 from .activation import (
@@ -21,6 +23,7 @@ from .activation import (
     softplus,
     tanh,
 )
+from .attention import scaled_dot_product_attention
 from .elementwise import (
     abs,
     add,
@@ -43,6 +46,16 @@ from .elementwise import (
     subtract,
     to_device,
     where,
+)
+from .loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_kl,
+    gaussian_nll_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
 )
 from .reduce import argmax, argmin, max, mean, min, sum, var
 from .residual import add_relu

@@ -239,8 +239,8 @@ def erf(x):
     return raw(_erf, x), backward
 
 
-# Cody's rational approximations, highest power first: of erf(x) / x in x^2 up to 0.5; of e^(x^2) erfc(x) in x up to 4; and of
-# (1 / sqrt(pi) - x e^(x^2) erfc(x)) x^2 in 1 / x^2 beyond.
+# Cody's rational approximations, highest power first: of erf(x) / x in x^2 up to 0.5; of e^(x^2) erfc(x) in x up to 4;
+# and of (1 / sqrt(pi) - x e^(x^2) erfc(x)) x^2 in 1 / x^2 beyond.
 _SMALL = (
     (
         1.85777706184603153e-1,
