@@ -17,8 +17,8 @@ def dropout(x, p=0.5, training=True, *, generator: Generator | None = None):
     Backward:  dx_i = m_i dy_i / (1 - p)
     Shapes:    y as x
     Raises:    ValueError unless 0 <= p <= 1
-    Source:    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting"; the paper, as
-               Krizhevsky et al. 2012, section 4.2, scales by 1 - p at test time instead: the same in expectation
+    Source:    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting";
+               there, as in Krizhevsky et al. 2012, section 4.2, outputs are scaled by 1 - p when testing instead
     """
     return _dropped("dropout", x, p, training, x.shape, generator)
 

@@ -29,10 +29,10 @@ def scaled_dot_product_attention(
 
     Forward:   y = P v with P = softmax(a q k^T + mask) over the keys, a = `scale` (1 / sqrt(E) where None). A boolean
                `attn_mask` is True where a query may see a key, a floating one is added; `is_causal` lets query i see
-               keys 0 .. i. With `dropout_p` elements of P are dropped and the others scaled up, always: pass 0 to evaluate.
-               A query that may see no key gets zeros, and no gradient
-    Backward:  dv = P^T dy, dP = dy v^T, dS_ij = P_ij (dP_ij - \sum_k P_ik dP_ik), dq = a dS k, dk = a dS^T q, dmask = dS;
-               each summed over the axes along which it was broadcast
+               keys 0 .. i. A query that may see no key gets zeros, and no gradient. With `dropout_p` elements of P are
+               dropped and the others scaled up, whether training or not: pass 0 to evaluate
+    Backward:  dv = P^T dy, dP = dy v^T, dS_ij = P_ij (dP_ij - \sum_k P_ik dP_ik), dq = a dS k, dk = a dS^T q,
+               dmask = dS; each summed over the axes along which it was broadcast
     Shapes:    query (..., L, E), key (..., S, E), value (..., S, V), y (..., L, V); attn_mask broadcasts to (..., L, S)
     Raises:    ValueError where shapes do not fit, for a probability outside [0, 1], or for two masks at once
     Source:    Vaswani et al. 2017, arXiv 1706.03762, section 3.2.1, equation 1
