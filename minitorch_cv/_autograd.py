@@ -27,8 +27,12 @@ tick = _clock.__next__
 
 
 class _Mode(threading.local):
-    recording = True
-    debugging = False
+    """What holds in this thread, and what held outside of each `no_grad` and `debug` that was entered."""
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.debugging = False
+        self.outer: list[bool] = []
 
 
 mode = _Mode()
@@ -38,12 +42,12 @@ class no_grad(contextlib.ContextDecorator):
     """Within it (or within a function that it decorates) operations do not record."""
 
     def __enter__(self) -> no_grad:
-        self._outer = [*getattr(self, "_outer", []), mode.recording]
+        mode.outer.append(mode.recording)
         mode.recording = False
         return self
 
     def __exit__(self, *exception: object) -> None:
-        mode.recording = self._outer.pop()
+        mode.recording = mode.outer.pop()
 
 
 class debug(contextlib.ContextDecorator):
@@ -54,12 +58,12 @@ class debug(contextlib.ContextDecorator):
     """
 
     def __enter__(self) -> debug:
-        self._outer = [*getattr(self, "_outer", []), mode.debugging]
+        mode.outer.append(mode.debugging)
         mode.debugging = True
         return self
 
     def __exit__(self, *exception: object) -> None:
-        mode.debugging = self._outer.pop()
+        mode.debugging = mode.outer.pop()
 
 
 class Node:
@@ -93,7 +97,7 @@ def backward(y: Tensor, upstream: Any = None, retain_graph: bool = False, create
     stored: set[int] = set() if upstream is None else {id(memory_owner(_data(upstream)))}
     for leaf, gradient in leaves.values():
         if leaf.grad is None:
-            leaf.grad = gradient if isinstance(gradient, Tensor) else Tensor(_owned(gradient, stored))
+            leaf.grad = _owned(gradient, stored)
         else:
             leaf.grad = leaf.grad + gradient if create_graph else Tensor(leaf.grad.data + gradient)
 
@@ -116,13 +120,13 @@ def grad(
         if not isinstance(x, Tensor) or not x.requires_grad:
             raise ValueError(f"grad: xs expects Tensors that require a gradient; number {position} is {x!r}")
     found = _walk("grad", y, upstream, targets, retain_graph or create_graph, create_graph)
+    stored: set[int] = set() if upstream is None else {id(memory_owner(_data(upstream)))}
     results = []
     for x in targets:
         if id(x) not in found:
             results.append(Tensor(array_namespace(x.data).zeros_like(x.data)))
         else:
-            gradient = found[id(x)][1]
-            results.append(gradient if isinstance(gradient, Tensor) else Tensor(gradient))
+            results.append(_owned(found[id(x)][1], stored))
     return tuple(results) if several else results[0]
 
 
@@ -147,8 +151,8 @@ def _walk(
             if dy is not None:
                 if node in inner:
                     found[id(inner[node])] = (inner[node], dy)
-                if node.retained is not None and (tensor := node.retained()) is not None:
-                    tensor.grad = dy if isinstance(dy, Tensor) else Tensor(dy.copy())
+                if targets is None and node.retained is not None and (tensor := node.retained()) is not None:
+                    found[id(tensor)] = (tensor, dy)
                 if leading is None or node in leading:
                     _step(node, dy, gradients, found, leading, leaves, create)
             if not retain:
@@ -237,13 +241,16 @@ def _upstream(name: str, y: Tensor, upstream: Any, create: bool) -> Any:
     return Tensor(gradient) if create and not isinstance(gradient, Tensor) else gradient
 
 
-def _owned(gradient: Any, stored: set[int]) -> Any:
-    """The gradient in memory of its own: two leaves, or a leaf and its upstream gradient, must not share it."""
-    owner = memory_owner(gradient)
-    if owner is not gradient or id(owner) in stored or not getattr(gradient.flags, "writeable", True):
-        gradient = gradient.copy(order="K") if isinstance(gradient, np.ndarray) else gradient.copy()
-    stored.add(id(gradient))
-    return gradient
+def _owned(gradient: Any, stored: set[int]) -> Tensor:
+    """The gradient as a Tensor with memory of its own: two leaves, or a leaf and its upstream, must not share it."""
+    array = _data(gradient)
+    if memory_owner(array) is not array or id(array) in stored or not getattr(array.flags, "writeable", True):
+        if isinstance(gradient, Tensor) and gradient._requires_grad:
+            gradient = gradient.clone()
+        else:
+            gradient = array.copy(order="K") if isinstance(array, np.ndarray) else array.copy()
+    stored.add(id(_data(gradient)))
+    return gradient if isinstance(gradient, Tensor) else Tensor(gradient)
 
 
 def _data(value: Any) -> Any:

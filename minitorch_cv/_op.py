@@ -69,7 +69,7 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
                 else call.body(*arrays, **settings)[0]
             )
         if mixed:
-            _check_mixture(name, parameters, arrays)
+            _check_mixture(name, positional, arrays)
         value, backward = (choose(call, faster, arrays, settings) if faster else call.body)(*arrays, **settings)
         others = None
         if type(value) is tuple:
@@ -86,6 +86,7 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
     call.faster = faster  # pyright: ignore[reportFunctionMemberAccess]
     call.linear_in = linear_in  # pyright: ignore[reportFunctionMemberAccess]
     parameters = tuple(inspect.signature(body).parameters)
+    positional = tuple(p.name for p in inspect.signature(body).parameters.values() if p.kind is not p.KEYWORD_ONLY)
     call.parameters = parameters  # pyright: ignore[reportFunctionMemberAccess]
     OPS[name] = call
     return call
@@ -143,14 +144,14 @@ def _binder(body: Callable) -> Callable:
     return bind
 
 
-def _check_mixture(name: str, parameters: tuple[str, ...], arrays: list) -> None:
+def _check_mixture(name: str, positional: tuple[str, ...], arrays: list) -> None:
     """Refuse operands of several floating dtypes or on several devices; turn NumPy's scalars into numbers."""
     met: tuple[str, Any] | None = None
     for position, a in enumerate(arrays):
         if isinstance(a, np.generic):
             arrays[position] = a.item()
         elif is_array(a):
-            label = parameters[min(position, len(parameters) - 1)]
+            label = positional[min(position, len(positional) - 1)]
             if a.dtype.kind == "f" and met is not None and a.dtype != met[1].dtype:
                 raise TypeError(
                     f"{name}: {label} expects {met[1].dtype}, the dtype of {met[0]}; it is {a.dtype}. "

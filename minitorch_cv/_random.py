@@ -27,16 +27,17 @@ def philox(seed: int, first: int, count: int) -> np.ndarray:
         part = blocks[start : start + _CHUNK]
         number = np.arange(len(part), dtype=np.uint64)
         number += np.uint64((first + start) % 2**64)
-        _philox_rounds(seed, number, part)
+        nothing = np.zeros_like(number)
+        _philox_rounds(seed, (number & _LOW_WORD, number >> _WORD, nothing, nothing), part)
     return blocks
 
 
 _CHUNK = 8192  # so that what the rounds work on stays in the cache
 
 
-def _philox_rounds(seed: int, number: np.ndarray, blocks: np.ndarray) -> None:
-    word0, word1 = number & _LOW_WORD, number >> _WORD
-    word2, word3 = np.zeros_like(number), np.zeros_like(number)
+def _philox_rounds(seed: int, counter: tuple[np.ndarray, ...], blocks: np.ndarray) -> None:
+    """Fill `blocks` (n, 4) from the four 32-bit words of each counter, held in uint64 arrays of n."""
+    word0, word1, word2, word3 = counter
     key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     for _ in range(_ROUNDS):
         product0, product1 = _MULTIPLIERS[0] * word0, _MULTIPLIERS[1] * word2
@@ -108,7 +109,11 @@ class Generator:
     def uniform(self, low: float, high: float, shape: Any = (), dtype: Any = np.float32) -> np.ndarray:
         """Uniform in [low, high)."""
         dtype = _float_dtype("uniform", dtype)
-        return (self.random(shape, np.float64) * (high - low) + low).astype(dtype)
+        if not low <= high:
+            raise ValueError(f"uniform: high expects at least low = {low}; it is {high}")
+        values = (self.random(shape, np.float64) * (high - low) + low).astype(dtype)
+        below = np.nextafter(dtype.type(high), dtype.type(low))  # rounding can reach high itself
+        return np.asarray(np.minimum(values, below))
 
     def normal(self, shape: Any = (), mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32) -> np.ndarray:
         """Normal by Box and Muller's transform, computed in float64 (1958)."""
@@ -127,6 +132,10 @@ class Generator:
         low, high = _whole("integers", "low", low), _whole("integers", "high", high)
         if not low < high:
             raise ValueError(f"integers: high expects more than low = {low}; it is {high}")
+        if not (-(2**63) <= low and high <= 2**63):
+            raise ValueError(f"integers: low and high expect the range of int64; they are {low} and {high}")
+        if high - low == 2**64:
+            return self._words64(count).view(np.int64).reshape(shape)
         return (self._words64(count) % np.uint64(high - low)).astype(np.int64).reshape(shape) + low
 
     def bernoulli(self, p: float, shape: Any = ()) -> np.ndarray:
@@ -138,7 +147,10 @@ class Generator:
 
     def permutation(self, n: int) -> np.ndarray:
         """0 .. n - 1 in random order: the order of n random keys of 64 bits."""
-        return np.argsort(self._words64(_whole("permutation", "n", n)), kind="stable")
+        n = _whole("permutation", "n", n)
+        if n < 0:
+            raise ValueError(f"permutation: n expects a number >= 0; it is {n}")
+        return np.argsort(self._words64(n), kind="stable")
 
 
 def default_generator() -> Generator:

@@ -48,7 +48,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     settings = geometry("conv2d", x, weight, stride, padding, dilation, groups)
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d: bias expects shape {weight.shape[:1]}; it is {bias.shape}")
-    x_shape, weight_shape = x.shape, weight.shape
+    x_shape, weight_shape, has_bias = x.shape, weight.shape, bias is not None
 
     def correlate(x, weight, bias):
         y = _correlate(x, weight, *settings)
@@ -60,7 +60,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         return (
             lambda: conv2d_input_gradient(dy, weight, x_shape, *settings),
             lambda: conv2d_weight_gradient(dy, x, weight_shape, *settings),
-            None if bias is None else lambda: xp_of(dy).sum(dy, axis=(0, 2, 3)),
+            (lambda: xp_of(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None,
         )
 
     return raw(correlate, x, weight, bias), backward

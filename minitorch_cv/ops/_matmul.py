@@ -68,6 +68,9 @@ def linear(x, weight, bias=None):
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias expects shape {weight.shape[:1]}; it is {bias.shape}")
 
+    outputs, features = weight.shape
+    has_bias = bias is not None
+
     def affine(x, weight, bias):
         y = x @ weight.T
         if bias is not None:
@@ -76,14 +79,14 @@ def linear(x, weight, bias=None):
 
     def backward(dy):
         xp = xp_of(dy)
-        rows = xp.reshape(dy, (-1, weight.shape[0]))
+        rows = xp.reshape(dy, (-1, outputs))
 
         def dx():
             return xp.matmul(dy, weight)
 
         def dweight():
-            return xp.matmul(xp.swapaxes(rows, 0, 1), xp_of(x).reshape(x, (-1, weight.shape[1])))
+            return xp.matmul(xp.swapaxes(rows, 0, 1), xp_of(x).reshape(x, (-1, features)))
 
-        return dx, dweight, None if bias is None else lambda: xp.sum(rows, axis=0)
+        return dx, dweight, (lambda: xp.sum(rows, axis=0)) if has_bias else None
 
     return raw(affine, x, weight, bias), backward

@@ -16,18 +16,29 @@ from .._op import op
 
 
 def _arithmetic(name: str, function: Callable, a: Any, b: Any) -> Any:
-    """`function(a, b)` on arrays; an integer array beside a float32 one does not make a float64 one."""
     try:
-        y = function(a, b)
+        return function(a, b)
     except ValueError:
         raise ValueError(
             f"{name}: operands expect shapes that broadcast; they are {np.shape(a)} and {np.shape(b)}"
         ) from None
-    if y.dtype == np.float64:
-        floating = [v.dtype for v in (a, b) if is_array(v) and v.dtype.kind == "f"]
-        if floating and np.float64 not in floating:
-            y = y.astype(floating[0])
-    return y
+
+
+def _one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
+    """The operands; integers and lists take the floating dtype of the other, where NumPy would make float64 of both."""
+    a_dtype, b_dtype = getattr(a, "dtype", None), getattr(b, "dtype", None)
+    if a_dtype is not b_dtype:
+        if a_dtype is not None and a_dtype.kind == "f":
+            b = _converted(b, b_dtype, a_dtype)
+        elif b_dtype is not None and b_dtype.kind == "f":
+            a = _converted(a, a_dtype, b_dtype)
+    return a, b
+
+
+def _converted(value: Any, before: Any, dtype: Any) -> Any:
+    if before is None:
+        return np.asarray(value, dtype) if isinstance(value, (list, tuple)) else value
+    return value if before.kind == "f" else value.astype(dtype)
 
 
 def _shape(operand: Any) -> tuple[int, ...] | None:
@@ -44,7 +55,7 @@ def add(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-
+    a, b = _one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -62,7 +73,7 @@ def subtract(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-
+    a, b = _one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -80,7 +91,7 @@ def multiply(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-
+    a, b = _one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -101,7 +112,7 @@ def divide(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-
+    a, b = _one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -122,6 +133,7 @@ def power(x, exponent):
     Shapes:    x and exponent broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
+    x, exponent = _one_dtype(x, exponent)
 
     def backward(dy):
         xp = xp_of(dy)
@@ -153,6 +165,7 @@ def maximum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
+    a, b = _one_dtype(a, b)
     return raw(_arithmetic, "maximum", np.maximum, a, b), _chosen_gets_the_gradient(operator.gt, a, b)
 
 
@@ -165,6 +178,7 @@ def minimum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
+    a, b = _one_dtype(a, b)
     return raw(_arithmetic, "minimum", np.minimum, a, b), _chosen_gets_the_gradient(operator.lt, a, b)
 
 

@@ -278,7 +278,7 @@ def pad(x, pad, mode="constant", value=0.0):
                 raise ValueError(
                     f"pad: pad expects less than the {n} elements of axis {axis} for mode 'reflect'; it is {sizes}"
                 )
-            source = np.pad(np.arange(n), (before, after), mode=names[mode])
+            source = np.pad(np.arange(n), (before, after), mode=names[mode])  # pyright: ignore[reportCallIssue, reportArgumentType]
             x = getitem(x, (slice(None),) * axis + (source,))
     return x
 

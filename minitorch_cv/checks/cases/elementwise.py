@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..._namespace import unbroadcast, xp_of
+from ..._namespace import unbroadcast
 from ...ops import add, clip, divide, maximum, minimum, multiply, power, subtract, to_device, where
 from ..case import Case, ErrorCase, Fault, apart, away_from_zero, wrong_gradient
 
