@@ -56,9 +56,9 @@ class History:
 
     def plot(self, title: str = "") -> Any:
         """The learning curves: see `viz.curves`. Returns a matplotlib Figure."""
-        from ..viz import learning_curves
+        from ..viz import curves
 
-        return learning_curves(self, title=title)
+        return curves(self, title=title)
 
     def state_dict(self) -> dict[str, list[Any]]:
         return {name: list(values) for name, values in self._series.items()}

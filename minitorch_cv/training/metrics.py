@@ -108,7 +108,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
     Raises: ValueError for a name that is not known or used twice, TypeError for what is neither.
     """
     if isinstance(metrics, Mapping):
-        pairs = list(metrics.items())
+        pairs: list[tuple[Any, Any]] = list(metrics.items())
     else:
         pairs = [
             (metric if isinstance(metric, str) else getattr(metric, "__name__", None), metric) for metric in metrics
