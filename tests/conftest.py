@@ -31,11 +31,19 @@ def checkout() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch as an independent reference; tests that use it carry the mark `yardstick`."""
+    return pytest.importorskip("torch", reason="torch is not installed; it comes with the extra [yardstick]")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that read the checkout, and skips those of the GPU, with the reason, where none is usable."""
+    """Marks tests by what they use; skips those of the GPU, with the reason, where none is usable."""
     for item in items:
         if "checkout" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.checkout)
+        if "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.yardstick)
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_tests:
         from minitorch_cv._device import usable_gpu

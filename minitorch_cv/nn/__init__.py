@@ -7,8 +7,10 @@ from .activation import (
     Dropout,
     Dropout2d,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
@@ -22,4 +24,4 @@ from .loss import BCEWithLogitsLoss, CrossEntropyLoss, GaussianNLLLoss, L1Loss, 
 from .module import Module, Parameter
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d
-from .resize import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+from .resize import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d

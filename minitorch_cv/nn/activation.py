@@ -16,6 +16,13 @@ class ReLU(Module):
         return ops.relu(x)
 
 
+class ReLU6(Module):
+    """min(max(x, 0), 6): see `ops.relu6`."""
+
+    def forward(self, x: Any) -> Any:
+        return ops.relu6(x)
+
+
 class LeakyReLU(Module):
     """x, or `negative_slope` x where x is negative: see `ops.leaky_relu`."""
 
@@ -49,6 +56,13 @@ class Sigmoid(Module):
         return ops.sigmoid(x)
 
 
+class LogSigmoid(Module):
+    """The logarithm of the sigmoid: see `ops.log_sigmoid`."""
+
+    def forward(self, x: Any) -> Any:
+        return ops.log_sigmoid(x)
+
+
 class Tanh(Module):
     """The hyperbolic tangent: see `ops.tanh`."""
 
@@ -64,6 +78,9 @@ class Softplus(Module):
 
     def forward(self, x: Any) -> Any:
         return ops.softplus(x, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class SiLU(Module):

@@ -127,7 +127,15 @@ def kaiming_normal_(
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""The factor that keeps the scale of activations through a non-linearity: sqrt(2) for ReLU, 5/3 for tanh."""
-    gains = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0)}
+    gains = {
+        "linear": 1.0,
+        "conv2d": 1.0,
+        "conv_transpose2d": 1.0,
+        "sigmoid": 1.0,
+        "selu": 0.75,
+        "tanh": 5.0 / 3.0,
+        "relu": math.sqrt(2.0),
+    }
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in gains:

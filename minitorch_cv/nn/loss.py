@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from .._tensor import Tensor
 from .module import Module
+
+
+def _buffer(value: Any) -> Tensor | None:
+    return value if value is None or isinstance(value, Tensor) else Tensor(value)
 
 
 class CrossEntropyLoss(Module):
@@ -14,7 +19,7 @@ class CrossEntropyLoss(Module):
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ):
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", _buffer(weight))
         self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
 
     def forward(self, x: Any, target: Any) -> Any:
@@ -25,7 +30,7 @@ class NLLLoss(Module):
     """-x at the target, of log-probabilities and class indices: see `ops.nll_loss`."""
 
     def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", _buffer(weight))
         self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, x: Any, target: Any) -> Any:
@@ -36,8 +41,8 @@ class BCEWithLogitsLoss(Module):
     """Binary cross-entropy of logits: see `ops.binary_cross_entropy_with_logits`."""
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
+        self.register_buffer("weight", _buffer(weight))
+        self.register_buffer("pos_weight", _buffer(pos_weight))
         self.reduction = reduction
 
     def forward(self, x: Any, target: Any) -> Any:

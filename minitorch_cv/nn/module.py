@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -82,14 +83,22 @@ class Module:
 
     def register_buffer(self, name: str, value: Tensor | None) -> None:
         """Make `value` part of the state, under `name`, without its being learned."""
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"register_buffer: {name} expects a Tensor or None; it is {value!r}")
         setattr(self, name, value)
         if name not in self._buffer_names:
             self._buffer_names = (*self._buffer_names, name)
 
     def register_parameter(self, name: str, value: Parameter | None) -> None:
+        """The same as `self.name = value`, for a name that is computed."""
+        if value is not None and not isinstance(value, Parameter):
+            raise TypeError(f"register_parameter: {name} expects a Parameter or None; it is {value!r}")
         setattr(self, name, value)
 
     def add_module(self, name: str, module: Module | None) -> None:
+        """The same as `self.name = module`, for a name that is computed."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"add_module: {name} expects a Module or None; it is {module!r}")
         setattr(self, name, module)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -141,9 +150,13 @@ class Module:
             yield parameter
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Each buffer once, under the first name that leads to it."""
+        seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name in module._buffer_names:
-                if (value := getattr(module, name)) is not None:
+                value = getattr(module, name)
+                if value is not None and id(value) not in seen:
+                    seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def buffers(self) -> Iterator[Tensor]:
@@ -172,27 +185,29 @@ class Module:
         return OrderedDict((name, value.detach()) for name, value in self._state().items())
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy values in by name. All names and shapes are checked before anything is changed.
+        """Copy values in by name. All names, shapes and types are checked before anything is changed.
 
-        Raises KeyError that lists the missing and unexpected names (unless `strict` is False), and ValueError that
-        lists the values of another shape.
+        Raises ValueError that lists the missing and unexpected names (unless `strict` is False) and the values of
+        another shape, or that are no numbers.
         """
         own = self._state()
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        values = {name: np.asarray(state[name]) for name in own if name in state}
+        # Copies: what one entry is to become may be the memory of another.
+        values = {name: np.asarray(state[name]).copy() for name in own if name in state}
         misshapen = [
-            f"{name} expects {own[name].shape}; it is {value.shape}"
-            for name, value in values.items()
-            if value.shape != own[name].shape
+            f"{name} expects {tensor.shape}; it is {values[name].shape}"
+            for name, tensor in own.items()
+            if name in values and values[name].shape != tensor.shape
         ]
+        no_numbers = [f"{name} is {value.dtype}" for name, value in values.items() if value.dtype.kind not in "fiub"]
         problems = ["misshapen: " + "; ".join(misshapen)] if misshapen else []
+        problems += ["no numbers: " + "; ".join(no_numbers)] if no_numbers else []
         if strict:
             problems += ["missing: " + ", ".join(missing)] if missing else []
             problems += ["unexpected: " + ", ".join(unexpected)] if unexpected else []
         if problems:
-            kind = ValueError if misshapen else KeyError
-            raise kind(f"load_state_dict: the state does not fit {type(self).__name__}; " + "; ".join(problems))
+            raise ValueError(f"load_state_dict: the state does not fit {type(self).__name__}; " + "; ".join(problems))
         for name, value in values.items():
             own[name].data[...] = to_device(value, own[name].device)
             mark_changed(own[name].data)
@@ -220,13 +235,17 @@ class Module:
             parameter.grad = None
 
     def to(self, device: Any = None, dtype: Any = None) -> Module:
-        """Move all parameters and buffers to a device, and the floating ones to a dtype."""
+        """Move all parameters and buffers to a device, and the floating ones to a dtype, with their gradients.
+
+        `module.to("cuda")`, `module.to(np.float64)`, `module.to("cuda", np.float32)`. The Parameters stay the same
+        objects, so an optimiser goes on holding them; state that it has built up already is not moved.
+        """
+        if device is not None and dtype is None and not _names_a_device(device):
+            device, dtype = None, device
         for tensor in (*self.parameters(), *self.buffers()):
-            moved = tensor.detach().to(device, None)
-            if dtype is not None and moved.dtype.kind == "f":
-                moved = moved.to(dtype=dtype)
-            tensor.data = moved.data
-            tensor.grad = None
+            tensor.data = _moved(tensor, device, dtype).data
+            if tensor.grad is not None:
+                tensor.grad = _moved(tensor.grad, device, dtype)
         return self
 
     def float(self) -> Module:
@@ -236,9 +255,17 @@ class Module:
         return self.to(dtype=np.float64)
 
     def apply(self, function: Callable[[Module], Any]) -> Module:
-        """Call `function` on every module within this one, and on this one last."""
-        for module in reversed(list(self.modules())):
-            function(module)
+        """Call `function` once on every module within this one, in their order and children first; on this one last."""
+        seen: set[int] = set()
+        stack: list[tuple[Module, bool]] = [(self, False)]
+        while stack:
+            module, children_are_done = stack.pop()
+            if children_are_done:
+                function(module)
+            elif id(module) not in seen:
+                seen.add(id(module))
+                stack.append((module, True))
+                stack.extend((child, False) for child in reversed(list(module.children())))
         return self
 
     # ---- hooks
@@ -269,7 +296,19 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(inside) + "\n)"
 
 
+_hook_numbers = itertools.count()  # never used twice, so that a handle cannot remove a later hook
+
+
 def _add_hook(hooks: dict[int, Callable], hook: Callable) -> RemovableHandle:
-    key = max(hooks, default=-1) + 1
+    key = next(_hook_numbers)
     hooks[key] = hook
     return RemovableHandle(hooks, key)
+
+
+def _names_a_device(value: Any) -> bool:
+    return isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda", "cuda-sim")
+
+
+def _moved(tensor: Tensor, device: str | None, dtype: Any) -> Tensor:
+    """Detached; on `device`, and of `dtype` if it is floating."""
+    return tensor.detach().to(device, dtype if tensor.dtype.kind == "f" else None)

@@ -30,9 +30,9 @@ class MaxPool2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}" + (
-            ", ceil_mode=True" if self.ceil_mode else ""
-        )
+        settings = f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        dilation = f", dilation={self.dilation}" if self.dilation not in (1, (1, 1)) else ""
+        return settings + dilation + (", ceil_mode=True" if self.ceil_mode else "")
 
 
 class MaxUnpool2d(Module):

@@ -29,6 +29,10 @@ class _Pad2d(Module):
 
     def __init__(self, padding: int | tuple[int, int, int, int]):
         self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        if len(self.padding) != 4:
+            raise ValueError(
+                f"{type(self).__name__}: padding expects a number, or (left, right, top, bottom); it is {padding!r}"
+            )
 
     def forward(self, x: Any) -> Any:
         return ops.pad(x, self.padding, self.mode)
@@ -41,6 +45,20 @@ class ZeroPad2d(_Pad2d):
     """Zeros around the image, `padding` = (left, right, top, bottom): see `ops.pad`."""
 
 
+class ConstantPad2d(_Pad2d):
+    """`value` around the image: see `ops.pad`."""
+
+    def __init__(self, padding: int | tuple[int, int, int, int], value: float):
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, x: Any) -> Any:
+        return ops.pad(x, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}, value={self.value}"
+
+
 class ReflectionPad2d(_Pad2d):
     """The image mirrored at its edges: see `ops.pad`."""
 
@@ -51,3 +69,9 @@ class ReplicationPad2d(_Pad2d):
     """The edges repeated: see `ops.pad`."""
 
     mode = "replicate"
+
+
+class CircularPad2d(_Pad2d):
+    """The opposite side's pixels around the image: see `ops.pad`."""
+
+    mode = "circular"
