@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ops import matmul, scaled_dot_product_attention, softmax, transpose
 from ..case import Case, ErrorCase, Fault, wrong_gradient
-from .dropout import _SameMask
+from .dropout import _MASK, _SameMask
 
 
 def _naive_masked(query, key, value, mask, keep, scale, dropout_p):
@@ -32,7 +32,7 @@ def _naive_masked(query, key, value, mask, keep, scale, dropout_p):
     return y
 
 
-def _naive_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, generator=None):
+def _naive_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, generator=_MASK):
     shape = (*np.broadcast_shapes(query.shape[:-2], key.shape[:-2]), query.shape[-2], key.shape[-2])
     keep = generator.bernoulli(1 - dropout_p, shape) if dropout_p else None
     if is_causal:
@@ -80,6 +80,13 @@ CASES = [
         _qkv((2, 4, 3), (2, 5, 3), (2, 5, 2)),
         {"dropout_p": 0.3, "generator": _SameMask(3)},
         _naive_attention,
+    ),
+    Case(
+        "masked_attention",
+        "no mask",
+        _qkv((2, 3, 4), (2, 5, 4), (2, 5, 2)),
+        {"mask": None, "keep": None, "scale": 0.5, "dropout_p": 0.0},
+        _naive_masked,
     ),
     Case("masked_attention", "both masks", _drawn_masks, {"scale": 0.5, "dropout_p": 0.3}, _naive_masked),
 ]

@@ -16,6 +16,9 @@ class _SameMask(Generator):
         return Generator(self.state["seed"]).bernoulli(p, shape)
 
 
+_MASK = _SameMask()
+
+
 def _dropped(x, mask, p):
     """Element by element: what is kept, scaled up."""
     mask, y = np.broadcast_to(mask, x.shape), np.zeros(x.shape)
@@ -25,11 +28,11 @@ def _dropped(x, mask, p):
     return y
 
 
-def _naive_dropout(x, p=0.5, training=True, generator=None):
+def _naive_dropout(x, p=0.5, training=True, generator=_MASK):
     return _dropped(x, generator.bernoulli(1 - p, x.shape), p) if training else x
 
 
-def _naive_dropout2d(x, p=0.5, training=True, generator=None):
+def _naive_dropout2d(x, p=0.5, training=True, generator=_MASK):
     return _dropped(x, generator.bernoulli(1 - p, (*x.shape[:2], 1, 1)), p)
 
 
