@@ -49,6 +49,8 @@ class Optimizer:
                 f"{name}: a group expects settings among {', '.join(self.defaults)}; it has {sorted(unknown)}"
             )
         settings = {**self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        # A NumPy scalar would turn float32 states into float64.
+        settings = {k: v.item() if isinstance(v, np.generic) else v for k, v in settings.items()}
         self._check(settings)
         self.param_groups.append({"params": parameters, **settings})
         self.state.extend({} for _ in parameters)
@@ -78,37 +80,53 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} has no _update(); define it to say how a parameter changes")
 
     def state_dict(self) -> dict[str, Any]:
-        """State by parameter number, and the groups with parameter numbers in place of parameters, as in PyTorch."""
+        """State by parameter number, and the groups with parameter numbers in place of parameters, as in PyTorch.
+
+        The state's arrays are the optimiser's own, not copies.
+        """
         numbers = iter(range(len(self.state)))
         groups = [{**g, "params": [next(numbers) for _ in g["params"]]} for g in self.param_groups]
         return {"state": {i: dict(s) for i, s in enumerate(self.state) if s}, "param_groups": groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state. Raises ValueError, before anything changes, where the groups or shapes differ."""
+        """Go on from a saved state, which is copied.
+
+        Raises ValueError, before anything changes, where the groups, settings or shapes differ.
+        """
         name = type(self).__name__
         own = [len(g["params"]) for g in self.param_groups]
         saved = [len(g["params"]) for g in state["param_groups"]]
         if own != saved:
             raise ValueError(f"{name}: load_state_dict expects groups of {own} parameters; it has {saved}")
+        settings = [{key: group[key] for key in self.defaults if key in group} for group in state["param_groups"]]
+        for group, given in zip(self.param_groups, settings, strict=True):
+            self._check({**group, **given})
         parameters = [p for g in self.param_groups for p in g["params"]]
-        values = {int(i): dict(s) for i, s in state["state"].items()}
-        for i, entries in values.items():
-            for key, value in entries.items():
-                shape = np.shape(value)
-                if shape not in ((), parameters[i].shape):
-                    raise ValueError(
-                        f"{name}: {key} of parameter {i} expects shape {parameters[i].shape}; it is {shape}"
-                    )
-        for i, p in enumerate(parameters):
-            self.state[i] = {
-                key: to_device(np.array(value), p.device) if np.shape(value) == p.shape and p.ndim else value
-                for key, value in values.get(i, {}).items()
-            }
-            for key, value in self.state[i].items():
-                if isinstance(value, np.ndarray) and value.ndim == 0 and key == "step":
-                    self.state[i][key] = int(value)
-        for group, saved_group in zip(self.param_groups, state["param_groups"], strict=True):
-            group.update({k: v for k, v in saved_group.items() if k != "params"})
+        values = {int(number): entries for number, entries in state["state"].items()}
+        if any(not 0 <= number < len(parameters) for number in values):
+            raise ValueError(
+                f"{name}: load_state_dict expects state for {len(parameters)} parameters; it has {sorted(values)}"
+            )
+        states = [self._own_state(number, p, values.get(number, {})) for number, p in enumerate(parameters)]
+        self.state = states
+        for group, given in zip(self.param_groups, settings, strict=True):
+            group.update(given)
+
+    def _own_state(self, number: int, parameter: Tensor, entries: Mapping[str, Any]) -> dict[str, Any]:
+        """A parameter's saved state as this optimiser keeps it: steps as numbers, the rest as arrays like it."""
+        state: dict[str, Any] = {}
+        for key, value in entries.items():
+            expected = () if key == "step" else parameter.shape
+            if value is not None and np.shape(value) != expected:
+                raise ValueError(
+                    f"{type(self).__name__}: {key} of parameter {number} expects shape {expected}; "
+                    f"it is {np.shape(value)}"
+                )
+            if key == "step":
+                state[key] = int(value)
+            elif value is not None:
+                state[key] = to_device(np.asarray(value).astype(parameter.dtype), parameter.device)
+        return state
 
     def __repr__(self) -> str:
         groups = "; ".join(", ".join(f"{k}={v}" for k, v in g.items() if k != "params") for g in self.param_groups)
@@ -275,7 +293,7 @@ class RMSprop(Optimizer):
             mean = state.setdefault("grad_avg", xp.zeros_like(parameter))
             mean *= alpha
             mean += (1.0 - alpha) * gradient
-            square = square - mean * mean
+            square = xp.maximum(square - mean * mean, 0.0)  # rounding can make a variance near 0 negative
         step = gradient / (xp.sqrt(square) + group["eps"])
         if group["momentum"]:
             velocity = state.setdefault("momentum_buffer", xp.zeros_like(parameter))
