@@ -140,7 +140,8 @@ def _summarize(args: argparse.Namespace) -> int:
     else:
         from rich.console import Console
 
-        Console().print(table.table())
+        # In a narrow terminal or a pipe the lines may wrap; digits are never cut off.
+        Console(width=max(Console().width, 110)).print(table.table())
     return 0
 
 
