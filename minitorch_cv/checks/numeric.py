@@ -236,7 +236,9 @@ class _Probe:
         if best is None:
             return Slope(math.nan, math.nan, "unresolved")
         share = max(20 * goal, 64 * self.precision ** (2 / 3))
-        limit = max(share * abs(best.value), 1e-8 * self._size(best))
+        # Where everything cancels (a bias before batch norm) what is left is rounding, small against any real slope.
+        whole = float(np.abs(self.v) @ np.abs(self.y)) / scales[0]
+        limit = max(share * abs(best.value), 1e-8 * self._size(best), 1e-10 * whole)
         if best.uncertainty <= limit:
             best.status = "smooth"
             return best

@@ -18,7 +18,7 @@ from .case_checks import CaseResult, check_case, check_error
 from .planting import BROKEN, CAUGHT, NO_CHANGE, SURVIVED, Planting, plant_faults
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_TABLE: dict[str, Any] = {"title_justify": "left", "box": None, "padding": (0, 2, 0, 0), "header_style": "bold"}
+TABLE: dict[str, Any] = {"title_justify": "left", "box": None, "padding": (0, 2, 0, 0), "header_style": "bold"}
 
 
 def run(
@@ -118,7 +118,7 @@ def _run_checks(chosen: list[Case], names: Sequence[str], order: int, jobs: int 
 
     results = in_processes(_check_indexed, [(index, order) for index in _indices(chosen)], jobs, len(chosen) > 40)
     errors = [(e, check_error(e)) for e in collect()[1] if not names or e.function in {c.function for c in chosen}]
-    table = Table(title="Gradients against differences: entries of first and second order", **_TABLE)
+    table = Table(title="Gradients against differences: entries of first and second order", **TABLE)
     for column in ("function", "cases", "1st", "2nd", "kinks", "adjoint", "errors", "error", "s", ""):
         table.add_column(column, justify="left" if column in ("function", "") else "right", no_wrap=True)
     for function in dict.fromkeys(case.function for case in chosen):
@@ -137,7 +137,7 @@ def _run_checks(chosen: list[Case], names: Sequence[str], order: int, jobs: int 
             f"{sum(row.seconds for row in rows):.1f}",
             "[red]WRONG" if wrong else "[green]right",
         )
-    console = _console(out)
+    console = console_on(out)
     console.print(table)
     findings = [f"{result.function}, {result.title}: {f}" for result in results for f in result.findings]
     findings += [f"{error.function}: {f}" for error, found in errors for f in found]
@@ -173,7 +173,7 @@ def _run_faults(chosen: list[Case], some: bool, jobs: int | None, out: Any, star
         for found in in_processes(_plant_indexed, _indices(chosen), jobs, len(chosen) > 40)
         for planting in found
     ]
-    table = Table(title="Faults planted in the operations", **_TABLE)
+    table = Table(title="Faults planted in the operations", **TABLE)
     for column in ("operation", "generic", "its own", "caught", "change nothing", "survived"):
         table.add_column(column, justify="left" if column == "operation" else "right", no_wrap=True)
     for operation in sorted({result.operation for result in results}):
@@ -187,7 +187,7 @@ def _run_faults(chosen: list[Case], some: bool, jobs: int | None, out: Any, star
             str(sum(row.outcome == NO_CHANGE for row in rows)),
             f"[red]{survived}" if survived else "0",
         )
-    console = _console(out)
+    console = console_on(out)
     console.print(table)
     findings = fault_findings(results, [f for f in collect()[2] if not some or f.operation in _operations(results)])
     for finding in findings:
@@ -233,8 +233,8 @@ def _plant_indexed(index: int) -> list[Planting]:
 # ---- in several processes
 
 
-def in_processes(function: Callable, tasks: list, jobs: int | None, worthwhile: bool) -> list:
-    """`function` of each task, in order; in several processes where that is worthwhile."""
+def in_processes(function: Callable, tasks: list, jobs: int | None, worthwhile: bool, chunk: int = 4) -> list:
+    """`function` of each task, in order; in several processes where that is worthwhile, `chunk` tasks at a time."""
     if jobs is None:
         jobs = min(os.cpu_count() or 1, 8) if worthwhile else 1
     if jobs <= 1:
@@ -243,7 +243,7 @@ def in_processes(function: Callable, tasks: list, jobs: int | None, worthwhile: 
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # the processes share the cores already
     try:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            return list(pool.map(function, tasks, chunksize=max(1, len(tasks) // (8 * jobs))))
+            return list(pool.map(function, tasks, chunksize=chunk))
     finally:
         for name, value in before.items():
             if value is None:
@@ -257,7 +257,8 @@ def _indices(chosen: list[Case]) -> list[int]:
     return [i for i, case in enumerate(collect()[0]) if id(case) in wanted]
 
 
-def _console(out: Any) -> Any:
+def console_on(out: Any) -> Any:
+    """A console that prints on a text stream, wide enough for the tables where it is no terminal."""
     from rich.console import Console
 
     return Console(file=out, width=None if out.isatty() else 100)

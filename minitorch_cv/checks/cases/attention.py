@@ -64,6 +64,13 @@ def _drawn_masks(rng):
 
 
 CASES = [
+    Case(
+        "scaled_dot_product_attention",
+        "one set of queries for two sets of keys",
+        _qkv((1, 4, 3), (2, 5, 3), (2, 5, 2)),
+        {},
+        _naive_attention,
+    ),
     Case("scaled_dot_product_attention", "one head", _qkv((4, 3), (5, 3), (5, 2)), {}, _naive_attention),
     Case(
         "scaled_dot_product_attention",

@@ -67,7 +67,7 @@ def naive_conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilat
     return dweight
 
 
-def _inputs(x, weight, bias=True):
+def _inputs(x, weight, bias):
     def draw(rng):
         given = {"x": rng.standard_normal(x), "weight": rng.standard_normal(weight)}
         return given | ({"bias": rng.standard_normal(bias)} if bias else {})
@@ -113,6 +113,13 @@ CASES = [
         "stride 2, padding, output padding, dilation, 2 groups",
         _inputs((2, 4, 3, 2), (4, 2, 3, 3), (4,)),
         {"stride": 2, "padding": 1, "output_padding": (1, 0), "groups": 2, "dilation": (1, 2)},
+        naive_conv_transpose2d,
+    ),
+    Case(
+        "conv_transpose2d",
+        "output padding beyond the stride",
+        _inputs((1, 2, 3, 2), (2, 3, 2, 2), None),
+        {"dilation": (3, 2), "output_padding": (2, 1)},
         naive_conv_transpose2d,
     ),
 ]

@@ -68,6 +68,12 @@ def _interleaved(a_shape, b_shape):
     return draw
 
 
+def _tied(rng):
+    """Two thirds of the values apart, one third equal."""
+    a, b = _interleaved((15,), (15,))(rng).values()
+    return {"a": a, "b": np.where(np.arange(15) % 3 == 0, a, b)}
+
+
 CASES = [
     Case("add", "same shape", _normal(a=(3, 5), b=(3, 5)), {}, _pairwise(lambda a, b: a + b)),
     Case("add", "row and column", _normal(a=(3, 1), b=(1, 4)), {}, _pairwise(lambda a, b: a + b)),
@@ -94,10 +100,24 @@ CASES = [
         {},
         _pairwise(lambda a, b: a / b),
     ),
+    Case(
+        "divide",
+        "both stretched",
+        lambda rng: {"a": rng.standard_normal((2, 1, 4)), "b": away_from_zero(rng, (3, 1), 0.5)},
+        {},
+        _pairwise(lambda a, b: a / b),
+    ),
     Case("divide", "by a number", _normal(a=(3, 5)), {"b": 4}, _pairwise(lambda a, b: a / b)),
     Case("power", "square", _normal(x=(3, 5)), {"exponent": 2}, _pairwise(lambda x, p: x**p)),
     Case("power", "cube of negative numbers", _normal(x=(3, 5)), {"exponent": 3}, _pairwise(lambda x, p: x**p)),
     Case("power", "exponent 0", _normal(x=(4,)), {"exponent": 0}, _pairwise(lambda x, p: x**p)),
+    Case(
+        "power",
+        "exponent 0, also of zero",
+        lambda rng: {"x": np.array([0.0, 1.3, -0.4])},
+        {"exponent": 0},
+        _pairwise(lambda x, p: x**p),
+    ),
     Case("power", "exponent 1", _normal(x=(4,)), {"exponent": 1}, _pairwise(lambda x, p: x**p)),
     Case("power", "exponent -1/2", _positive(x=(3, 5)), {"exponent": -0.5}, _pairwise(lambda x, p: x**p)),
     Case(
@@ -107,11 +127,43 @@ CASES = [
         {},
         _pairwise(lambda x, p: x**p),
     ),
+    Case(
+        "power",
+        "both stretched",
+        lambda rng: {"x": rng.uniform(0.3, 2.5, (1, 4)), "exponent": rng.standard_normal((3, 1))},
+        {},
+        _pairwise(lambda x, p: x**p),
+    ),
+    Case(
+        "power",
+        "zeros to the power 0 and others",
+        lambda rng: {"x": np.array([0.0, 1.3, 0.0, 0.8, 1.0]), "exponent": np.array([0.0, 2.0, 2.0, 0.0, 3.0])},
+        {},
+        _pairwise(lambda x, p: x**p),
+        wrt=("x",),  # 0^p has no derivative in p at p = 0
+    ),
+    Case(
+        "power",
+        "zeros to powers that move",
+        lambda rng: {"x": np.array([0.0, 1.5, 0.0, 0.7]), "exponent": np.array([2.0, 0.5, 1.5, 3.0])},
+        {},
+        _pairwise(lambda x, p: x**p),
+        wrt=("exponent",),
+    ),
+    Case(
+        "power",
+        "of the number 0",
+        lambda rng: {"exponent": rng.uniform(0.5, 2.0, (5,))},
+        {"x": 0.0},
+        lambda x, exponent: np.zeros(5),
+    ),
     Case("power", "of a number", _normal(exponent=(3, 4)), {"x": 2.5}, lambda x, exponent: 2.5**exponent),
     Case("maximum", "same shape", _interleaved((3, 5), (3, 5)), {}, _pairwise(max)),
     Case("maximum", "broadcast", _interleaved((2, 1, 4), (3, 1)), {}, _pairwise(max)),
+    Case("maximum", "with ties", _tied, {}, _pairwise(max), second_order=False),
     Case("maximum", "with a number", lambda rng: {"a": away_from_zero(rng, (3, 5))}, {"b": 0.0}, _pairwise(max)),
     Case("minimum", "same shape", _interleaved((3, 5), (3, 5)), {}, _pairwise(min)),
+    Case("minimum", "with ties", _tied, {}, _pairwise(min), second_order=False),
     Case("minimum", "broadcast", _interleaved((4, 1), (2, 1, 3)), {}, _pairwise(min)),
     Case(
         "where",
@@ -152,6 +204,14 @@ CASES = [
     Case("log1p", "small", lambda rng: {"x": 1e-3 * rng.standard_normal((4, 3))}, {}, _each(math.log1p)),
     Case("sqrt", "three axes", _positive(x=(2, 3, 5)), {}, _each(math.sqrt)),
     Case("abs", "both signs", lambda rng: {"x": away_from_zero(rng, (3, 5))}, {}, _each(math.fabs)),
+    Case(
+        "abs",
+        "also at zero",
+        lambda rng: {"x": np.array([1.5, 0.0, -0.7, 0.0, 0.3])},
+        {},
+        _each(math.fabs),
+        second_order=False,
+    ),
     Case("sin", "three axes", _normal(x=(2, 3, 5)), {}, _each(math.sin)),
     Case("cos", "three axes", _normal(x=(2, 3, 5)), {}, _each(math.cos)),
     Case(
@@ -177,6 +237,14 @@ CASES = [
     ),
     Case("clone", "three axes", _normal(x=(2, 3, 5)), {}, _each(lambda v: v)),
     Case("astype", "to the dtype it has", _normal(x=(3, 5)), {"dtype": np.float64}, lambda x, dtype: x + 0.0),
+    Case(
+        "astype",
+        "to single precision",
+        _normal(x=(3, 5)),
+        {"dtype": np.float32},
+        lambda x, dtype: x.astype(dtype),
+        second_order=False,
+    ),
     Case("to_device", "to the device where it is", _normal(x=(3, 5)), {"device": "cpu"}, lambda x, device: x + 0.0),
 ]
 

@@ -24,6 +24,13 @@ CASES = [
     Case("embedding", "repeated indices, a row without any", _repeated, {}, _naive_embedding),
     Case(
         "embedding",
+        "a padding row that is not looked up",
+        lambda rng: {"x": np.array([[0, 3], [1, 0]]), "weight": rng.standard_normal((4, 3))},
+        {"padding_idx": 2},
+        _naive_embedding,
+    ),
+    Case(
+        "embedding",
         "one axis",
         lambda rng: {"x": np.array([2, 0, 2, 2]), "weight": rng.standard_normal((3, 2))},
         {},

@@ -176,6 +176,12 @@ def _latent(shape):
     return lambda rng: {"mean": rng.standard_normal(shape), "log_variance": rng.standard_normal(shape)}
 
 
+def _partly_equal(rng):
+    """Every fourth prediction is its target."""
+    x, target = _two((3, 5))(rng).values()
+    return {"x": x, "target": np.where(np.arange(15).reshape(3, 5) % 4 == 0, x, target)}
+
+
 CASES = [
     Case("cross_entropy", "class indices", _classes((5, 4)), {}, _naive_cross_entropy),
     Case(
@@ -231,6 +237,7 @@ CASES = [
     Case("mse_loss", "sum", _two((7,)), {"reduction": "sum"}, _elementwise(lambda x, t: (x - t) ** 2)),
     Case("l1_loss", "mean", _two((3, 5)), {}, _elementwise(lambda x, t: abs(x - t))),
     Case("l1_loss", "none", _two((2, 3, 2)), {"reduction": "none"}, _elementwise(lambda x, t: abs(x - t))),
+    Case("l1_loss", "also at the target", _partly_equal, {}, _elementwise(lambda x, t: abs(x - t)), second_order=False),
     Case("smooth_l1_loss", "both pieces", _differences_around(1.0), {}, _elementwise(_huber)),
     Case(
         "smooth_l1_loss",
