@@ -26,12 +26,14 @@ def is_array(value: Any) -> bool:
 
 def device_of(array: Any) -> str:
     """The name of the device on which `array` lives."""
-    return "cpu" if isinstance(array, np.ndarray) else "cuda"
+    return "cpu" if isinstance(array, (np.ndarray, np.generic)) else "cuda"
 
 
 def to_numpy(array: Any) -> np.ndarray:
     """The same values as a NumPy array; shares memory where they are on the CPU already."""
-    return array if isinstance(array, np.ndarray) else array.get()
+    if isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array) if isinstance(array, np.generic) else array.get()
 
 
 def to_device(array: Any, device: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._namespace import raw, xp_of
 from .._op import op
+from .shape import pad
 
 
 def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
@@ -140,6 +141,10 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     )
     if min(size) < 1:
         raise ValueError(f"{name}: padding {padding} leaves no output; it would be {size[0]} x {size[1]}")
+    # Beyond a stride, output_padding (less than dilation) makes room for windows more: those of zeros.
+    windows = tuple(e // s for e, s in zip(extra, stride, strict=True))
+    if any(windows):
+        x = pad(x, (0, windows[1], 0, windows[0]))
     y_shape = (x.shape[0], weight.shape[1] * groups, *size)
     y = conv2d_input_gradient(x, weight, y_shape, stride, padding, dilation, groups)
     return y if bias is None else y + bias.reshape(-1, 1, 1)
