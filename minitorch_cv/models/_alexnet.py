@@ -92,8 +92,8 @@ def alexnet_paper(num_classes: int = 1000, *, generator: Generator | None = None
 
 def initialize_as_in_paper(model: AlexNet, generator: Generator | None = None, std: float = 0.01) -> AlexNet:
     """Draw the weights again as section 5 of the paper says, in place."""
-    convolutions = [m for m in model.features if isinstance(m, nn.Conv2d)]
-    linears = [m for m in model.classifier if isinstance(m, nn.Linear)]
+    convolutions: list[Any] = [m for m in model.features if isinstance(m, nn.Conv2d)]
+    linears: list[Any] = [m for m in model.classifier if isinstance(m, nn.Linear)]
     ones = [convolutions[1], convolutions[3], convolutions[4], *linears[:-1]]
     for layer in (*convolutions, *linears):
         nn.init.normal_(layer.weight, 0.0, std, generator=generator)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from .._autograd import Node
+from .._autograd import Node, mode
 from .._tensor import Tensor
 
 
 @dataclass(frozen=True)
 class Row:
     """One layer. `multiply_adds` counts convolutions and linear layers for the given input; `activation_bytes` is the
-    output in float32; `receptive_field` is the height and width in input pixels that one output sees (the whole image
-    behind a linear layer: None)."""
+    output in float32; `receptive_field` is the height and width in input pixels that one output sees, None where it is
+    the whole image (behind a linear layer) or where the grid of pixels was refined."""
 
     name: str
     kind: str
@@ -62,7 +62,8 @@ class Ledger:
 
         table = Table(title=f"{self.model}, input {_by(self.input_shape)}")
         for heading in ("layer", "kind", "output", "parameters", "multiply-adds", "activation", "sees"):
-            table.add_column(heading, justify="left" if heading in ("layer", "kind") else "right")
+            number = heading not in ("layer", "kind")
+            table.add_column(heading, justify="right" if number else "left", no_wrap=number)
         for row in self.rows:
             table.add_row(
                 row.name,
@@ -71,7 +72,11 @@ class Ledger:
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.multiply_adds:,}" if row.multiply_adds else "",
                 f"{row.activation_bytes / 1024:,.0f} KiB",
-                _by(row.receptive_field) if row.receptive_field else "all",
+                _by(row.receptive_field)
+                if row.receptive_field
+                else "all"
+                if math.prod(row.output_shape[2:]) == 1
+                else "",
             )
         table.add_section()
         total = f"{self.multiply_adds / 1e9:.3f} G"
@@ -112,12 +117,16 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
             )
         )
 
+    like = next(model.parameters(), Tensor(0.0))
+    zeros = Tensor(np.zeros(tuple(input_shape), like.dtype), requires_grad=True, device=like.device)
     training = {id(m): m.training for m in model.modules()}
+    recording, mode.recording = mode.recording, True  # what a layer sees is read from the graph
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         model.eval()
-        model(Tensor(np.zeros(tuple(input_shape), np.float32), requires_grad=True))
+        model(zeros)
     finally:
+        mode.recording = recording
         for handle in handles:
             handle.remove()
         for module in model.modules():
@@ -193,18 +202,21 @@ class _ReceptiveFields:
 
 
 def _window(node: Node) -> tuple | None:
-    """Kernel, stride and dilation of the operation; None where an output sees all of its input."""
+    """Kernel, stride and dilation of the operation; None where an output sees all of its input, or a finer grid."""
     name, inputs = node.operation.__name__, dict(zip(node.operation.parameters, node.inputs, strict=False))
     inputs |= node.settings
-    if name in ("linear", "matmul", "reshape"):
+    if name in _UNFOLLOWED:
         return None
     if name == "conv2d":
         return inputs["weight"].shape[2:], _pair(inputs.get("stride", 1)), _pair(inputs.get("dilation", 1))
-    if "kernel_size" in inputs:
-        kernel = _pair(inputs["kernel_size"])
-        stride = inputs.get("stride")
-        return kernel, kernel if stride is None else _pair(stride), _pair(inputs.get("dilation", 1))
+    if "window" in inputs:
+        return inputs["window"].kernel, inputs["window"].stride, inputs["window"].dilation
     return (1, 1), (1, 1), (1, 1)
+
+
+_UNFOLLOWED = frozenset(
+    ["linear", "matmul", "reshape", "sum", "mean", "var", "max", "min", "conv_transpose2d", "interpolate"]
+)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -14,7 +14,11 @@ from .module import Module
 
 
 class Conv2d(Module):
-    """Two-dimensional convolution: see `ops.conv2d`. `padding_mode` is zeros, reflect, replicate or circular."""
+    """Two-dimensional convolution: see `ops.conv2d`.
+
+    `padding` may also be "valid" (none) or "same" (as much as keeps height and width, the odd pixel at the end; stride
+    1). `padding_mode` is zeros, reflect, replicate or circular.
+    """
 
     def __init__(
         self,
@@ -22,7 +26,7 @@ class Conv2d(Module):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
+        padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
@@ -35,8 +39,10 @@ class Conv2d(Module):
         _check_groups("Conv2d", in_channels, out_channels, groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
-        self.stride, self.padding = pair("Conv2d", "stride", stride, 1), pair("Conv2d", "padding", padding, 0)
-        self.dilation = pair("Conv2d", "dilation", dilation, 1)
+        self.stride, self.dilation = pair("Conv2d", "stride", stride, 1), pair("Conv2d", "dilation", dilation, 1)
+        self.padding = padding if padding in ("same", "valid") else pair("Conv2d", "padding", padding, 0)
+        if padding == "same" and self.stride != (1, 1):
+            raise ValueError(f"Conv2d: padding 'same' expects stride 1; it is {self.stride}")
         modes = ("zeros", "reflect", "replicate", "circular")
         if padding_mode not in modes:
             raise ValueError(f"Conv2d: padding_mode expects one of {', '.join(modes)}; it is {padding_mode!r}")
@@ -48,11 +54,21 @@ class Conv2d(Module):
         )
 
     def forward(self, x: Any) -> Any:
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            (ph, pw), padding = padding, (0, 0)
-            x = ops.pad(x, (pw, pw, ph, ph), self.padding_mode)
-        return ops.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        (top, bottom), (left, right) = self._edges()
+        if self.padding_mode == "zeros" and top == bottom and left == right:
+            return ops.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        x = ops.pad(x, (left, right, top, bottom), mode)
+        return ops.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def _edges(self) -> tuple[tuple[int, int], ...]:
+        """Pixels to add above and below, and left and right."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        if self.padding == "same":
+            wider = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+            return tuple((n // 2, n - n // 2) for n in wider)
+        return tuple((n, n) for n in self.padding)  # pyright: ignore[reportReturnType]
 
     def extra_repr(self) -> str:
         return _describe(self, padding=(0, 0), dilation=(1, 1), groups=1, padding_mode="zeros")
@@ -60,6 +76,11 @@ class Conv2d(Module):
 
 class ConvTranspose2d(Module):
     """Transposed two-dimensional convolution: see `ops.conv_transpose2d`."""
+
+    stride: Any  # pairs (height, width), as the next three
+    padding: Any
+    output_padding: Any
+    dilation: Any
 
     def __init__(
         self,

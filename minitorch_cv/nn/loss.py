@@ -16,6 +16,8 @@ def _buffer(value: Any) -> Tensor | None:
 class CrossEntropyLoss(Module):
     """-log softmax(x) at the target, of logits and class indices or probabilities: see `ops.cross_entropy`."""
 
+    weight: Tensor | None
+
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ):
@@ -29,6 +31,8 @@ class CrossEntropyLoss(Module):
 class NLLLoss(Module):
     """-x at the target, of log-probabilities and class indices: see `ops.nll_loss`."""
 
+    weight: Tensor | None
+
     def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
         self.register_buffer("weight", _buffer(weight))
         self.ignore_index, self.reduction = ignore_index, reduction
@@ -39,6 +43,9 @@ class NLLLoss(Module):
 
 class BCEWithLogitsLoss(Module):
     """Binary cross-entropy of logits: see `ops.binary_cross_entropy_with_logits`."""
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
         self.register_buffer("weight", _buffer(weight))

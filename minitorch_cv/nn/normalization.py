@@ -18,6 +18,9 @@ class _BatchNorm(Module):
     """
 
     axes: tuple[int, ...] = ()
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Any  # a Tensor, or None without running statistics
 
     def __init__(
         self,
@@ -28,11 +31,13 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: str | None = None,
         dtype: Any = np.float32,
+        *,
+        bias: bool = True,
     ):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         self.weight = Parameter(np.ones(num_features, dtype), device=device) if affine else None
-        self.bias = Parameter(np.zeros(num_features, dtype), device=device) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype), device=device) if affine and bias else None
         tracked = track_running_stats
         self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype), device=device) if tracked else None)
         self.register_buffer("running_var", Tensor(np.ones(num_features, dtype), device=device) if tracked else None)
@@ -56,7 +61,7 @@ class _BatchNorm(Module):
 
     def extra_repr(self) -> str:
         settings = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
-        return settings + ("" if self.affine else ", affine=False")
+        return settings + _affine(self) + ("" if self.track_running_stats else ", track_running_stats=False")
 
 
 class BatchNorm1d(_BatchNorm):
@@ -88,6 +93,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: str | None = None,
         dtype: Any = np.float32,
+        *,
+        bias: bool = True,
     ):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(
@@ -95,13 +102,13 @@ class GroupNorm(Module):
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
         self.weight = Parameter(np.ones(num_channels, dtype), device=device) if affine else None
-        self.bias = Parameter(np.zeros(num_channels, dtype), device=device) if affine else None
+        self.bias = Parameter(np.zeros(num_channels, dtype), device=device) if affine and bias else None
 
     def forward(self, x: Any) -> Any:
         return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}" + _affine(self)
 
 
 class LayerNorm(Module):
@@ -127,7 +134,7 @@ class LayerNorm(Module):
         return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}"
+        return f"{self.normalized_shape}, eps={self.eps}" + _affine(self)
 
 
 class LocalResponseNorm(Module):
@@ -141,3 +148,10 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def _affine(layer: Any) -> str:
+    """What of weight and bias a layer does without."""
+    if layer.weight is None:
+        return ", affine=False"
+    return "" if layer.bias is not None else ", bias=False"

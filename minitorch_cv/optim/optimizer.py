@@ -116,15 +116,17 @@ class Optimizer:
         """A parameter's saved state as this optimiser keeps it: steps as numbers, the rest as arrays like it."""
         state: dict[str, Any] = {}
         for key, value in entries.items():
+            if value is None:  # torch's SGD without momentum keeps a momentum_buffer of None
+                continue
             expected = () if key == "step" else parameter.shape
-            if value is not None and np.shape(value) != expected:
+            if np.shape(value) != expected:
                 raise ValueError(
                     f"{type(self).__name__}: {key} of parameter {number} expects shape {expected}; "
                     f"it is {np.shape(value)}"
                 )
             if key == "step":
                 state[key] = int(value)
-            elif value is not None:
+            else:
                 state[key] = to_device(np.asarray(value).astype(parameter.dtype), parameter.device)
         return state
 
