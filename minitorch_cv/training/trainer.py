@@ -439,9 +439,9 @@ class Trainer:
             self.ema.load_state_dict(state["ema"])
         for name, generator in self.generators.items():
             generator.state = state["generators"][name]
-        self.train_loader.load_state_dict(state["train_loader"])
         if self.test_loader is not None:
             self.test_loader.load_state_dict(state["test_loader"])
+        self.train_loader.load_state_dict(state["train_loader"])  # last: it may be the test loader too
         self.history.load_state_dict(state["history"])
         progress = state["progress"]
         self._running.load_state_dict(progress["running"])
@@ -465,7 +465,7 @@ class Trainer:
         """Undo what a forward pass or an evaluation changed, so that the run stands where the last step ended."""
         if self._updating:
             return
-        self.train_loader.load_state_dict(self._boundary.train_loader)
+        # The position in the training data is not touched: fit() begins by going to where the last step ended.
         if self.test_loader is not None:
             self.test_loader.load_state_dict(self._boundary.test_loader)
         for name, generator in self.generators.items():

@@ -145,9 +145,7 @@ class Graph:
 
     def __repr__(self) -> str:
         operations = sum(vertex.kind == "operation" for vertex in self.vertices)
-        return (
-            f"Graph({operations} operations, {len(self.vertices) - operations} given Tensors, {len(self.edges)} edges)"
-        )
+        return f"Graph(operations={operations}, given={len(self.vertices) - operations}, edges={len(self.edges)})"
 
 
 def graph(tensor: Tensor, names: Mapping[str, Tensor] | Any = None) -> Graph:
@@ -160,7 +158,7 @@ def graph(tensor: Tensor, names: Mapping[str, Tensor] | Any = None) -> Graph:
     >>> x, w = Tensor([[1.0, 2.0]], requires_grad=True), Tensor([[3.0], [4.0]], requires_grad=True)
     >>> picture = graph((x @ w).sum(), names={"x": x, "w": w})
     >>> picture
-    Graph(2 operations, 2 given Tensors, 3 edges)
+    Graph(operations=2, given=2, edges=3)
     >>> figure = picture.draw()
     """
     if not isinstance(tensor, Tensor) or tensor._node is None:
@@ -345,5 +343,5 @@ def _draw_edge(
     ax.fill(*zip(*tip), color="black", linewidth=0, zorder=4)
     if times > 1:
         at = (x - 0.12, y + 0.02) if right else (x + 0.05, y + 0.1)
-        alignment = {"ha": "right" if right else "left", "va": "bottom"}
+        alignment: Any = {"ha": "right" if right else "left", "va": "bottom"}
         ax.text(*at, f"{times}×", fontsize=(_POINTS - 1) * scale, color=VERMILION, weight="bold", zorder=5, **alignment)

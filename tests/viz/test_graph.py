@@ -29,7 +29,7 @@ def test_vertices_and_edges_of_a_known_graph(diamond):
     ]
     assert [vertex.kind for vertex in found.vertices] == ["leaf", "operation", "operation", "operation"]
     assert sorted(found.edges) == [(0, 1), (0, 1), (0, 2), (1, 2), (1, 3), (2, 3)]
-    assert repr(found) == "Graph(3 operations, 1 given Tensors, 6 edges)"
+    assert repr(found) == "Graph(operations=3, given=1, edges=6)"
 
 
 def test_mt_graph_is_the_same_function():
