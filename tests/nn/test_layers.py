@@ -1,0 +1,221 @@
+"""Every layer against torch's of the same name, arguments and weights: values, gradients, names, state."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import minitorch_cv as mt
+from minitorch_cv import nn
+
+IMAGE = (2, 4, 7, 6)
+LAYERS = [
+    ("Linear", (5, 3), {}, (2, 4, 5)),
+    ("Linear", (5, 3, False), {}, (5,)),
+    ("Flatten", (), {}, IMAGE),
+    ("Flatten", (1, 2), {}, IMAGE),
+    ("Unflatten", (1, (2, 2)), {}, IMAGE),
+    ("Identity", (), {}, IMAGE),
+    ("Conv2d", (4, 6, 3), {}, IMAGE),
+    ("Conv2d", (4, 6, (3, 2), (2, 1), (1, 2), (2, 1), 2, False), {}, IMAGE),
+    ("Conv2d", (4, 2, 3), {"padding": (2, 1), "padding_mode": "reflect"}, IMAGE),
+    ("Conv2d", (4, 2, 3), {"padding": (2, 1), "stride": 2, "padding_mode": "replicate"}, IMAGE),
+    ("Conv2d", (4, 2, 3), {"padding": (1, 2), "padding_mode": "circular"}, IMAGE),
+    ("Conv2d", (4, 2, (3, 2)), {"padding": "same"}, IMAGE),
+    ("Conv2d", (4, 2, (4, 3)), {"padding": "same", "dilation": 2, "padding_mode": "replicate"}, IMAGE),
+    ("Conv2d", (4, 2, 3), {"padding": "valid"}, IMAGE),
+    ("ConvTranspose2d", (4, 6, 3), {}, IMAGE),
+    ("ConvTranspose2d", (4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, False, (2, 1)), {}, IMAGE),
+    ("ReLU", (), {}, IMAGE),
+    ("ReLU6", (), {}, IMAGE),
+    ("LeakyReLU", (0.2,), {}, IMAGE),
+    ("ELU", (0.7,), {}, IMAGE),
+    ("Sigmoid", (), {}, IMAGE),
+    ("LogSigmoid", (), {}, IMAGE),
+    ("Tanh", (), {}, IMAGE),
+    ("Softplus", (2.0, 1.5), {}, IMAGE),
+    ("SiLU", (), {}, IMAGE),
+    ("GELU", (), {}, IMAGE),
+    ("GELU", ("tanh",), {}, IMAGE),
+    ("Softmax", (1,), {}, IMAGE),
+    ("LogSoftmax", (-1,), {}, IMAGE),
+    ("Dropout", (0.0,), {}, IMAGE),
+    ("Dropout2d", (0.0,), {}, IMAGE),
+    ("ZeroPad2d", (2,), {}, IMAGE),
+    ("ZeroPad2d", ((1, 0, 2, 3),), {}, IMAGE),
+    ("ConstantPad2d", ((1, 0, 2, 3), 1.5), {}, IMAGE),
+    ("ReflectionPad2d", ((1, 0, 2, 3),), {}, IMAGE),
+    ("ReplicationPad2d", ((1, 0, 2, 3),), {}, IMAGE),
+    ("CircularPad2d", ((1, 0, 2, 3),), {}, IMAGE),
+]
+IDS = [f"{name}{args}{''.join(f' {k}={v}' for k, v in settings.items())}" for name, args, settings, _ in LAYERS]
+
+LOGITS = (5, 3)
+LOSSES = [
+    ("CrossEntropyLoss", {}, "class"),
+    ("CrossEntropyLoss", {"label_smoothing": 0.2, "ignore_index": 1}, "class"),
+    ("CrossEntropyLoss", {"weight": [0.5, 2.0, 1.0], "reduction": "sum"}, "class"),
+    ("CrossEntropyLoss", {"weight": [0.5, 2.0, 1.0], "reduction": "none"}, "probability"),
+    ("NLLLoss", {"weight": [0.5, 2.0, 1.0]}, "class"),
+    ("NLLLoss", {"ignore_index": 2, "reduction": "sum"}, "class"),
+    ("BCEWithLogitsLoss", {}, "probability"),
+    ("BCEWithLogitsLoss", {"weight": [0.5, 2.0, 1.0], "pos_weight": [3.0, 1.0, 0.1]}, "probability"),
+    ("MSELoss", {}, "probability"),
+    ("MSELoss", {"reduction": "none"}, "probability"),
+    ("L1Loss", {"reduction": "sum"}, "probability"),
+    ("GaussianNLLLoss", {}, "probability"),
+    ("GaussianNLLLoss", {"full": True, "eps": 0.5, "reduction": "sum"}, "probability"),
+]
+
+
+def twins(torch, name, args, settings, rng):
+    """Our layer and torch's in float64, with the same random weights and running statistics."""
+    theirs = getattr(torch.nn, name)(*args, **settings).double()
+    for tensor in theirs.state_dict().values():
+        if tensor.dtype == torch.float64:
+            tensor.copy_(torch.tensor(rng.uniform(0.5, 1.5, tuple(tensor.shape))))
+    ours = getattr(nn, name)(*args, **settings).double()
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def assert_same(torch, ours, theirs, shape, rng):
+    x = rng.standard_normal(shape) * 2
+    a, b = mt.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = ours(a), theirs(b)
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-10, atol=1e-12)
+    upstream = rng.standard_normal(y.shape)
+    y.backward(mt.Tensor(upstream))
+    z.backward(torch.tensor(upstream))
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-9, atol=1e-11)
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-9, atol=1e-11, err_msg=name)
+        p.grad = q.grad = None
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[name].numpy(), value.numpy(), rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
+@pytest.mark.parametrize(("name", "args", "settings", "shape"), LAYERS, ids=IDS)
+def test_a_layer_equals_torchs_in_training_and_in_evaluation(name, args, settings, shape, rng, torch):
+    ours, theirs = twins(torch, name, args, settings, rng)
+    for _ in range(3):
+        assert_same(torch, ours, theirs, shape, rng)
+    assert_same(torch, ours.eval(), theirs.eval(), shape, rng)
+
+
+def public_layers():
+    return [c for c in vars(nn).values() if inspect.isclass(c) and issubclass(c, nn.Module)]
+
+
+@pytest.mark.parametrize("layer", public_layers(), ids=lambda layer: layer.__name__)
+def test_arguments_are_named_ordered_and_set_as_torchs(layer, torch):
+    """In torch's order, save what is deprecated or unsafe (inplace), ours (generator) and NumPy's `axis` for `dim`."""
+    if not hasattr(torch.nn, layer.__name__):
+        pytest.fail(f"torch.nn has no {layer.__name__}")
+    left_out = {"size_average", "reduce", "inplace", "max_norm", "norm_type", "scale_grad_by_freq", "sparse"}
+    left_out |= {"_weight", "_freeze", "recompute_scale_factor"}
+    if layer is nn.ConvTranspose2d:
+        left_out.add("padding_mode")  # only zeros
+    theirs = inspect.signature(getattr(torch.nn, layer.__name__)).parameters.values()
+    theirs = [p for p in theirs if p.name not in left_out and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    ours = [p for p in inspect.signature(layer).parameters.values() if p.name != "generator"]
+    if layer in (nn.Softmax, nn.LogSoftmax):
+        assert [p.name for p in ours] == ["axis"] and [p.name for p in theirs] == ["dim"]
+        return
+    if layer in (nn.Sequential, nn.ModuleList, nn.Module, nn.Identity):
+        return
+    assert [p.name for p in ours] == [p.name for p in theirs]
+    for p, q in zip(ours, theirs, strict=True):
+        if p.name != "dtype" and q.default is not inspect.Parameter.empty:
+            assert p.default == q.default, p.name
+
+
+@pytest.mark.parametrize("layer", public_layers(), ids=lambda layer: layer.__name__)
+def test_every_layer_says_what_it_computes(layer):
+    assert vars(layer).get("__doc__")
+
+
+def test_embedding_equals_torchs(rng, torch):
+    ours, theirs = twins(torch, "Embedding", (7, 3, 2), {}, rng)
+    index = np.array([[1, 2, 6], [2, 1, 1]])
+    y, z = ours(mt.Tensor(index)), theirs(torch.tensor(index))
+    np.testing.assert_array_equal(y.numpy(), z.detach().numpy())
+    upstream = rng.standard_normal(y.shape)
+    y.backward(mt.Tensor(upstream))
+    z.backward(torch.tensor(upstream))
+    np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), rtol=1e-12)
+    assert not ours.weight.grad.numpy()[2].any(), "the padding learns nothing"
+
+
+@pytest.mark.parametrize(("name", "settings", "target"), LOSSES)
+def test_a_loss_equals_torchs(name, settings, target, rng, torch):
+    weights = {k: v for k, v in settings.items() if isinstance(v, list)}
+    rest = {k: v for k, v in settings.items() if k not in weights}
+    ours = getattr(nn, name)(**rest, **{k: np.array(v) for k, v in weights.items()})
+    theirs = getattr(torch.nn, name)(**rest, **{k: torch.tensor(v, dtype=torch.float64) for k, v in weights.items()})
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+
+    x = rng.standard_normal(LOGITS)
+    goal = np.array([0, 2, 1, 1, 2]) if target == "class" else rng.dirichlet(np.ones(3), 5)
+    more = [rng.uniform(0.1, 2.0, LOGITS)] if name == "GaussianNLLLoss" else []
+    a, b = mt.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y = ours(a, mt.Tensor(goal), *map(mt.Tensor, more))
+    z = theirs(b, torch.tensor(goal), *map(torch.tensor, more))
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-12)
+    y.sum().backward()
+    z.sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-13)
+
+
+def test_a_weight_of_classes_may_be_a_list_and_moves_with_the_module():
+    loss = nn.CrossEntropyLoss(weight=[0.5, 2.0, 1.0])
+    assert loss.weight.dtype == np.float32
+    assert loss.double().weight.dtype == np.float64
+    assert not list(loss.parameters())
+
+
+@pytest.mark.parametrize("name", ["Dropout", "Dropout2d"])
+def test_dropout_zeroes_and_scales_only_while_training(name):
+    layer = getattr(nn, name)(0.3, generator=mt.Generator(5))
+    x = mt.Tensor(np.ones((40, 50, 3, 2), np.float32), requires_grad=True)
+    y = layer(x).numpy()
+    np.testing.assert_allclose(np.unique(y), [0, 1 / 0.7], rtol=1e-6)
+    units = y[:, :, 0, 0] if name == "Dropout2d" else y
+    assert abs((units == 0).mean() - 0.3) < 5 * np.sqrt(0.21 / units.size)
+    if name == "Dropout2d":
+        assert (y == y[:, :, :1, :1]).all(), "whole channels"
+    assert (layer(x).numpy() != y).any(), "the generator goes on"
+    layer.generator.state = mt.Generator(5).state
+    np.testing.assert_array_equal(layer(x).numpy(), y)
+    state = layer.generator.state
+    np.testing.assert_array_equal(layer.eval()(x).numpy(), x.numpy())
+    assert layer.generator.state == state, "nothing is drawn in evaluation"
+
+
+@pytest.mark.parametrize(("name", "args", "settings", "shape"), LAYERS, ids=IDS)
+def test_float32_stays_float32(name, args, settings, shape, rng):
+    layer = getattr(nn, name)(*args, **settings)
+    x = mt.Tensor(rng.standard_normal(shape).astype(np.float32), requires_grad=True)
+    for _ in range(2):
+        y = layer(x)
+        assert y.dtype == np.float32
+        y.sum().backward()
+        assert all(t.grad.dtype == np.float32 for t in (x, *layer.parameters()))
+        assert all(b.dtype in (np.float32, np.int64) for b in layer.buffers())
+        layer.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "shape"),
+    [
+        ("Linear", (4, 3), (2, 4)),
+        ("Conv2d", (2, 3, (3, 2), 2, 1), (2, 2, 5, 4)),
+        ("ConvTranspose2d", (2, 3, 2, 2), (1, 2, 3, 2)),
+    ],
+)
+def test_gradients_in_inputs_and_parameters_are_right(name, args, shape, rng):
+    layer = getattr(nn, name)(*args, generator=mt.Generator(1)) if "Norm" not in name else getattr(nn, name)(*args)
+    report = mt.gradcheck(layer, rng.standard_normal(shape))
+    assert report, str(report)
+    assert {"weight", "bias"} <= {entry.name for entry in report.inputs}
