@@ -166,10 +166,11 @@ def _step(
     """Take the gradient of one node's output to its inputs, and add it to what has come there on other paths."""
     if node.order < _changes.latest or node.checksums is not None:
         _check_unchanged(node, create)
-    derivative = node.operation.body(*node.inputs, **node.settings)[1] if create else node.backward
+    derivative: Any = node.operation.body(*node.inputs, **node.settings)[1] if create else node.backward
     results = derivative(dy)
     if type(results) is not tuple:
         results = (results,)
+    gradient: Any
     for operand, gradient in zip(node.inputs, results, strict=False):
         if gradient is None or not isinstance(operand, Tensor) or not operand._requires_grad:
             continue
@@ -244,7 +245,7 @@ def _upstream(name: str, y: Tensor, upstream: Any, create: bool) -> Any:
 def _owned(gradient: Any, stored: set[int]) -> Tensor:
     """The gradient as a Tensor with memory of its own: two leaves, or a leaf and its upstream, must not share it."""
     array = _data(gradient)
-    if memory_owner(array) is not array or id(array) in stored or not getattr(array.flags, "writeable", True):
+    if array.base is not None or id(array) in stored or not getattr(array.flags, "writeable", True):
         if isinstance(gradient, Tensor) and gradient._requires_grad:
             gradient = gradient.clone()
         else:

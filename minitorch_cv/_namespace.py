@@ -24,7 +24,10 @@ def xp_of(x: Any) -> Any:
 
 def raw(function: Callable, *args: Any) -> Any:
     """`function` on the arrays beneath the arguments, recording nothing: how a primitive computes its value."""
-    return function(*[a.data if isinstance(a, Tensor) else a for a in args])
+    for a in args:
+        if isinstance(a, Tensor):
+            return function(*[a.data if isinstance(a, Tensor) else a for a in args])
+    return function(*args)
 
 
 def output(operation: Callable, compute: Callable, *args: Any) -> Any:

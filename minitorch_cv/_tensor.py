@@ -10,6 +10,7 @@ import numpy as np
 from ._device import array_namespace, device_of, is_array, to_device, to_numpy
 
 if TYPE_CHECKING:
+    from . import ops
     from ._autograd import Node
 
 
@@ -177,8 +178,6 @@ class Tensor:
 
     def to(self, device: Any = None, dtype: Any = None) -> Tensor:
         """On another device, of another dtype, or both: `x.to("cuda")`, `x.to(np.float64)`. Differentiable."""
-        from . import ops
-
         if device is not None and not (
             isinstance(device, str) and device.partition(":")[0] in ("cpu", "cuda", "cuda-sim")
         ):
@@ -263,62 +262,40 @@ class Tensor:
     # ---- arithmetic
 
     def __add__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.add(self, other)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.subtract(other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.multiply(self, other)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.divide(other, self)
 
     def __pow__(self, exponent: Any) -> Tensor:
-        from . import ops
-
         return ops.power(self, exponent)
 
     def __rpow__(self, base: Any) -> Tensor:
-        from . import ops
-
         return ops.power(base, self)
 
     def __matmul__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        from . import ops
-
         return ops.matmul(other, self)
 
     def __neg__(self) -> Tensor:
-        from . import ops
-
         return ops.negative(self)
 
     def __pos__(self) -> Tensor:
@@ -359,8 +336,6 @@ class Tensor:
     # ---- indexing
 
     def __getitem__(self, index: Any) -> Tensor:
-        from . import ops
-
         return ops.getitem(self, _plain_index(index))
 
     def __iter__(self) -> Any:
@@ -369,132 +344,84 @@ class Tensor:
     # ---- elementwise
 
     def exp(self) -> Tensor:
-        from . import ops
-
         return ops.exp(self)
 
     def log(self) -> Tensor:
-        from . import ops
-
         return ops.log(self)
 
     def sqrt(self) -> Tensor:
-        from . import ops
-
         return ops.sqrt(self)
 
     def abs(self) -> Tensor:
-        from . import ops
-
         return ops.abs(self)
 
     def tanh(self) -> Tensor:
-        from . import ops
-
         return ops.tanh(self)
 
     def sigmoid(self) -> Tensor:
-        from . import ops
-
         return ops.sigmoid(self)
 
     def relu(self) -> Tensor:
-        from . import ops
-
         return ops.relu(self)
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        from . import ops
-
         return ops.clip(self, min, max)
 
     def where(self, condition: Any, other: Any) -> Tensor:
         """This Tensor where `condition` holds, `other` elsewhere."""
-        from . import ops
-
         return ops.where(condition, self, other)
 
     # ---- reductions
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
         return ops.sum(self, axis, keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
         return ops.mean(self, axis, keepdims)
 
     def var(self, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-        from . import ops
-
         return ops.var(self, axis, correction, keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
         return ops.max(self, axis, keepdims)
 
     def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
         return ops.min(self, axis, keepdims)
 
     def argmax(self, axis: int | None = None) -> Tensor:
-        from . import ops
-
         return ops.argmax(self, axis)
 
     def argmin(self, axis: int | None = None) -> Tensor:
-        from . import ops
-
         return ops.argmin(self, axis)
 
     # ---- shape
 
     def reshape(self, *shape: Any) -> Tensor:
-        from . import ops
-
         return ops.reshape(self, _sizes(shape))
 
     view = reshape
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        from . import ops
-
         return ops.flatten(self, start_dim, end_dim)
 
     def transpose(self, a: int, b: int) -> Tensor:
         """Axes `a` and `b` swapped, as in PyTorch."""
-        from . import ops
-
         return ops.transpose(self, a, b)
 
     def permute(self, *axes: Any) -> Tensor:
-        from . import ops
-
         return ops.permute(self, _sizes(axes))
 
     def expand(self, *shape: Any) -> Tensor:
-        from . import ops
-
         return ops.expand(self, _sizes(shape))
 
     def squeeze(self, axis: Any = None) -> Tensor:
-        from . import ops
-
         return ops.squeeze(self, axis)
 
     def unsqueeze(self, axis: int) -> Tensor:
-        from . import ops
-
         return ops.unsqueeze(self, axis)
 
     def clone(self) -> Tensor:
         """A copy in memory of its own; differentiable."""
-        from . import ops
-
         return ops.clone(self)
 
     def matmul(self, other: Any) -> Tensor:

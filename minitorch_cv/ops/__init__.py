@@ -5,6 +5,9 @@ the output; kh and kw height and width of a window; L the loss. A gradient is na
 formulas dy is the upstream gradient dL/dy.
 """
 
+import sys
+
+from .. import _tensor
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
 from ._dropout import dropout, dropout2d
 from ._embedding import embedding
@@ -75,3 +78,6 @@ from .shape import (
     transpose,
     unsqueeze,
 )
+
+# The operators of a Tensor are operations: here they find them, without an import at each call.
+_tensor.ops = sys.modules[__name__]  # pyright: ignore[reportAttributeAccessIssue]

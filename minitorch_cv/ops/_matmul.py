@@ -33,6 +33,8 @@ def matmul(a, b):
 
     def backward(dy):
         xp = xp_of(dy)
+        if a.ndim == b.ndim == 2:
+            return lambda: xp.matmul(dy, b.T), lambda: xp.matmul(a.T, dy)
         # A vector is a matrix of one row (a) or one column (b) whose axis was dropped from y.
         left = xp_of(a).reshape(a, (1, -1)) if a.ndim == 1 else a
         right = xp_of(b).reshape(b, (-1, 1)) if b.ndim == 1 else b
