@@ -165,7 +165,7 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
     """CRC-32 of all arrays in the order of their names: safetensors itself does not notice a changed byte."""
     checksum = 0
     for name in sorted(arrays):
-        content = memoryview(arrays[name].reshape(-1).view(np.uint8))
+        content: Any = arrays[name].reshape(-1).view(np.uint8)
         checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
     return f"{checksum:08x}"
 

@@ -114,9 +114,8 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             (metric if isinstance(metric, str) else getattr(metric, "__name__", None), metric) for metric in metrics
         ]
     found: dict[str, Metric] = {}
-    for name, metric in pairs:
-        if isinstance(metric, str):
-            metric = _topk_by_name(metric)
+    for name, given in pairs:
+        metric: Any = _topk_by_name(given) if isinstance(given, str) else given
         if not callable(metric) or not isinstance(name, str):
             raise TypeError(
                 f"metrics: expects 'top1', 'top5', ... and named functions (logits, labels); one is {metric!r}"

@@ -122,8 +122,8 @@ class Graph:
             ax = figure.add_axes((0.0, 0.0, 1.0, height / (height + above)))
         else:
             figure, ax = canvas(ax, 0, 0)
-            room = ax.get_window_extent().size / figure.dpi
-            scale = min(1.0, room[0] / width, room[1] / height)
+            room = ax.get_window_extent()
+            scale = min(1.0, room.width / figure.dpi / width, room.height / figure.dpi / height)
         ax.set_xlim(left - _MARGIN, rightmost + _MARGIN)
         ax.set_ylim(bottom - _MARGIN, top + _MARGIN)
         ax.set_aspect("equal")
