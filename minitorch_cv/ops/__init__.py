@@ -60,6 +60,7 @@ from .loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from .pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d, max_unpool2d
 from .reduce import argmax, argmin, max, mean, min, sum, var
 from .residual import add_relu
 from .shape import (
