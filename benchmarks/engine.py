@@ -3,7 +3,8 @@
     python benchmarks/engine.py            prints a table and writes benchmarks/results/engine.md
 
 The layers are so small that nearly all the time is overhead. The three run in turn, round by round, so that a change of
-the machine's speed meets all of them; a time is the median over the rounds.
+the machine's speed meets all of them. A time is that of the fastest round: what is above it is other processes' doing.
+Medians stand beside it.
 """
 
 # ruff: noqa: E402
@@ -28,7 +29,7 @@ import minitorch_cv as mt
 
 BATCH, SIZES = 8, (32, 32, 32, 10)
 RATE = 0.01
-ROUNDS, STEPS = 60, 50
+ROUNDS, STEPS = 200, 20
 RESULTS = Path(__file__).parent / "results" / "engine.md"
 
 
@@ -126,8 +127,8 @@ def operations() -> int:
     return 2 * layers + (layers - 1) + 3  # matmul and add; relu; subtract, multiply, mean
 
 
-def medians(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
-    """Microseconds a step for each, the median of rounds in turn."""
+def measure(steps: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Microseconds a step for each, in every round."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         for _ in range(STEPS):
@@ -138,16 +139,17 @@ def medians(steps: dict[str, Callable[[], float]]) -> dict[str, float]:
             for _ in range(STEPS):
                 step()
             times[name].append((time.perf_counter() - start) / STEPS * 1e6)
-    return {name: statistics.median(measured) for name, measured in times.items()}
+    return times
 
 
-def table(measured: dict[str, float]) -> str:
+def table(times: dict[str, list[float]]) -> str:
+    measured = {name: min(rounds) for name, rounds in times.items()}
     ours, bare = measured["minitorch_cv"], measured["NumPy"]
     lines = [
-        "| step | us | of bare NumPy | us an operation above NumPy |",
-        "|---|---:|---:|---:|",
+        "| step | us | median us | of bare NumPy | us an operation above NumPy |",
+        "|---|---:|---:|---:|---:|",
         *(
-            f"| {name} | {us:.0f} | {us / bare:.2f} | "
+            f"| {name} | {us:.0f} | {statistics.median(times[name]):.0f} | {us / bare:.2f} | "
             + ("" if name == "NumPy" else f"{(us - bare) / operations():.1f}")
             + " |"
             for name, us in measured.items()
@@ -182,7 +184,7 @@ def main() -> None:
     losses = {name: [step() for _ in range(3)] for name, step in steps.items()}
     for name, values in losses.items():
         np.testing.assert_allclose(values, losses["NumPy"], rtol=1e-5, err_msg=f"{name} computes something else")
-    text = table(medians(steps))
+    text = table(measure(steps))
     print(text)
     title = f"A training step of an MLP {'-'.join(map(str, SIZES))}, batch {BATCH}, float32"
     temporary = RESULTS.with_suffix(".tmp")
