@@ -45,25 +45,19 @@ class BarReporter(LineReporter):
     """A bar over all steps of the run with rate and time left; each epoch's line stays above it."""
 
     def __init__(self, epochs: int, done: int, steps_per_epoch: int | None, steps_done: int):
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         super().__init__(epochs, done)
+        # Of a terminal's 80 columns, the bar takes what the rest leaves.
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("steps, {task.fields[rate]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
             transient=True,
+            expand=True,
         )
         total = None if steps_per_epoch is None else epochs * steps_per_epoch
         before = steps_done if steps_per_epoch is None else done * steps_per_epoch + steps_done
@@ -81,9 +75,9 @@ class BarReporter(LineReporter):
     def step(self, epoch: int, size: int, means: Mapping[str, float]) -> None:
         self.images += size
         rate = self.images / max(time.perf_counter() - self.began, 1e-9)
-        shown = ", ".join(f"{name} {quantity(name, value)}" for name, value in means.items())
+        shown = " ".join(f"{name} {quantity(name, value)}" for name, value in list(means.items())[:2])
         self.progress.update(
-            self.task, advance=1, description=f"epoch {epoch}/{self.epochs}  {shown}", rate=f"{rate:,.0f} images/s"
+            self.task, advance=1, description=f"epoch {epoch}/{self.epochs} {shown}", rate=f"{rate:,.0f}/s"
         )
 
     def write(self, line: str) -> None:

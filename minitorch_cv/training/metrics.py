@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             )
         if name in found or name in ("loss", "lr", "epoch", "seconds"):
             raise ValueError(f"metrics: expects different names, none of loss, lr, epoch, seconds; one is {name!r}")
-        found[name] = metric
+        found[name] = cast(Metric, metric)
     return found
 
 
