@@ -233,7 +233,13 @@ def test_a_bar_in_a_terminal(net, rng, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     trainer_of(net, batches(rng), progress=True).fit(2)
     shown = sys.stdout.getvalue()
-    assert "epoch 1/2 loss" in shown and "/s" in shown and "left" in shown and "6/6" in shown
+    assert (
+        "epoch 2/2 loss" in shown
+        and "epoch 1/2  loss" in shown
+        and "/s" in shown
+        and "left" in shown
+        and "6/6" in shown
+    )
 
 
 def test_durations():
