@@ -11,6 +11,7 @@ from .. import _tensor
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
 from ._dropout import dropout, dropout2d
 from ._embedding import embedding
+from ._local_response_norm import local_response_norm
 from ._matmul import linear, matmul
 from ._softmax import log_softmax, softmax
 from .activation import (
