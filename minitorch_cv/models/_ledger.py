@@ -209,18 +209,38 @@ def _window(node: Node) -> tuple | None:
         return None
     if name == "conv2d":
         return inputs["weight"].shape[2:], _pair(inputs.get("stride", 1)), _pair(inputs.get("dilation", 1))
-    if "window" in inputs:
-        return inputs["window"].kernel, inputs["window"].stride, inputs["window"].dilation
+    if name in ("max_pool2d", "avg_pool2d"):
+        kernel, stride = _pair(inputs["kernel_size"]), inputs.get("stride")
+        return kernel, kernel if stride is None else _pair(stride), _pair(inputs.get("dilation", 1))
+    if name == "adaptive_avg_pool2d":
+        image = inputs["x"].shape[2:]
+        sizes = [n if m is None else m for n, m in zip(image, _pair(inputs["output_size"]), strict=True)]
+        if image != (1, 1) and (sizes == [1, 1] or any(n % m for n, m in zip(image, sizes, strict=True))):
+            return None
+        kernel = tuple(n // m for n, m in zip(image, sizes, strict=True))
+        return kernel, kernel, (1, 1)
     return (1, 1), (1, 1), (1, 1)
 
 
 _UNFOLLOWED = frozenset(
-    ["linear", "matmul", "reshape", "sum", "mean", "var", "max", "min", "conv_transpose2d", "interpolate"]
+    [
+        "linear",
+        "matmul",
+        "reshape",
+        "sum",
+        "mean",
+        "var",
+        "max",
+        "min",
+        "conv_transpose2d",
+        "max_unpool2d",
+        "interpolate",
+    ]
 )
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
 def _by(shape: Sequence[int]) -> str:

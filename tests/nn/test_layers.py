@@ -26,6 +26,17 @@ LAYERS = [
     ("Conv2d", (4, 2, 3), {"padding": "valid"}, IMAGE),
     ("ConvTranspose2d", (4, 6, 3), {}, IMAGE),
     ("ConvTranspose2d", (4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, False, (2, 1)), {}, IMAGE),
+    ("MaxPool2d", (3, 2), {}, IMAGE),
+    ("MaxPool2d", (2,), {}, IMAGE),
+    ("MaxPool2d", ((3, 2), (2, 1), (1, 0), (1, 2)), {"ceil_mode": True}, IMAGE),
+    ("AvgPool2d", (2,), {}, IMAGE),
+    ("AvgPool2d", ((3, 2), (2, 1), 1, True, False), {}, IMAGE),
+    ("AvgPool2d", (3,), {"divisor_override": 5}, IMAGE),
+    ("AdaptiveAvgPool2d", (1,), {}, IMAGE),
+    ("AdaptiveAvgPool2d", ((3, None),), {}, IMAGE),
+    ("AdaptiveAvgPool2d", ((5, 4),), {}, IMAGE),
+    ("LocalResponseNorm", (3,), {}, IMAGE),
+    ("LocalResponseNorm", (2, 0.5, 0.6, 2.0), {}, IMAGE),
     ("ReLU", (), {}, IMAGE),
     ("ReLU6", (), {}, IMAGE),
     ("LeakyReLU", (0.2,), {}, IMAGE),
@@ -148,6 +159,16 @@ def test_embedding_equals_torchs(rng, torch):
     assert not ours.weight.grad.numpy()[2].any(), "the padding learns nothing"
 
 
+def test_unpooling_puts_maxima_back_as_torch_does(rng, torch):
+    x = rng.standard_normal(IMAGE)
+    y, indices = nn.MaxPool2d(2, return_indices=True)(mt.Tensor(x))
+    z, places = torch.nn.MaxPool2d(2, return_indices=True)(torch.tensor(x))
+    np.testing.assert_array_equal(indices.numpy(), places.numpy())
+    for size in (None, (7, 6)):
+        ours = nn.MaxUnpool2d(2)(y, indices, size)
+        np.testing.assert_array_equal(ours.numpy(), torch.nn.MaxUnpool2d(2)(z, places, size).numpy())
+
+
 @pytest.mark.parametrize(("name", "settings", "target"), LOSSES)
 def test_a_loss_equals_torchs(name, settings, target, rng, torch):
     weights = {k: v for k, v in settings.items() if isinstance(v, list)}
@@ -219,3 +240,34 @@ def test_gradients_in_inputs_and_parameters_are_right(name, args, shape, rng):
     report = mt.gradcheck(layer, rng.standard_normal(shape))
     assert report, str(report)
     assert {"weight", "bias"} <= {entry.name for entry in report.inputs}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 0), r"Conv2d: kernel_size expects a whole number >= 1, or two; it is 0"),
+        (lambda: nn.Conv2d(3, 4, 3, padding="full"), r"Conv2d: padding expects .*it is 'full'"),
+        (
+            lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"),
+            r"Conv2d: padding 'same' expects stride 1; it is \(2, 2\)",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), r"Conv2d: groups expects a divisor of in_channels = 3 and .*; it is 2"),
+        (lambda: nn.Conv2d(3, 4, 3, padding_mode="wrap"), r"Conv2d: padding_mode expects one of zeros, .*'wrap'"),
+        (lambda: nn.ConvTranspose2d(4, 3, 3, groups=2), r"ConvTranspose2d: groups expects a divisor"),
+        (lambda: nn.GroupNorm(3, 4), r"GroupNorm: num_groups expects a divisor of the 4 channels; it is 3"),
+        (lambda: nn.Dropout(1.5), r"Dropout: p expects a probability in \[0, 1\]; it is 1.5"),
+        (lambda: nn.Dropout2d(-1), r"Dropout2d: p expects a probability in \[0, 1\]; it is -1"),
+        (lambda: nn.ZeroPad2d((1, 2)), r"ZeroPad2d: padding expects a number, or \(left, right, top, bottom\)"),
+        (
+            lambda: nn.BatchNorm2d(3)(mt.Tensor(np.ones((2, 3), np.float32))),
+            r"BatchNorm2d: x expects 4 axes; it is \(2, 3\)",
+        ),
+        (
+            lambda: nn.BatchNorm1d(3)(mt.Tensor(np.ones((2, 3, 1, 1), np.float32))),
+            r"BatchNorm1d: x expects 2 or 3 axes; it is \(2, 3, 1, 1\)",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
