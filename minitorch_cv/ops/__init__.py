@@ -64,6 +64,7 @@ from .loss import (
 from .pool2d import adaptive_avg_pool2d, avg_pool2d, max_pool2d, max_unpool2d
 from .reduce import argmax, argmin, max, mean, min, sum, var
 from .residual import add_relu
+from .resize import interpolate
 from .shape import (
     concatenate,
     expand,
