@@ -234,7 +234,7 @@ _UNFOLLOWED = frozenset(
         "min",
         "conv_transpose2d",
         "max_unpool2d",
-        "interpolate",
+        "weigh_rows_and_columns",
     ]
 )
 

@@ -163,7 +163,14 @@ def test_the_receptive_field_is_what_the_gradient_reaches(net, size):
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.ConvTranspose2d(2, 2, 3, 2), nn.AdaptiveAvgPool2d(5)]
+    "layer",
+    [
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.ConvTranspose2d(2, 2, 3, 2),
+        nn.AdaptiveAvgPool2d(5),
+        nn.Upsample(scale_factor=2),
+    ],
 )
 def test_what_cannot_be_followed_is_left_open(layer):
     net = nn.Sequential(nn.Conv2d(2, 2, 3), layer, nn.ReLU())
