@@ -169,7 +169,7 @@ def test_the_receptive_field_is_what_the_gradient_reaches(net, size):
         nn.Flatten(),
         nn.ConvTranspose2d(2, 2, 3, 2),
         nn.AdaptiveAvgPool2d(5),
-        nn.Upsample(scale_factor=2),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
     ],
 )
 def test_what_cannot_be_followed_is_left_open(layer):
