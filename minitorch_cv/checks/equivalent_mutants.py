@@ -11,9 +11,12 @@ _NOT_CHOSEN = "the other branch is taken there; the number only has to be finite
 _PADDING = "the gradient that a padding row does not get is no derivative: tests/ops/test_embedding.py holds it"
 _TIE = "at a tie any share is a subgradient: tests/checks/test_mutation.py holds the half"
 _ZERO_TIMES = "it is multiplied by zero; the number only has to be finite"
+_COMMUTES = "the sum of a product: its factors may be exchanged"
 _BROADCASTS = "`where` broadcasts it itself"
 
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "batch_norm_eval": {"total(dy, x) -> total(x, dy)": _COMMUTES},
+    "batch_norm_train": {"total(dy, xhat) -> total(xhat, dy)": _COMMUTES},
     "conv2d": {
         "(lambda: xp_of(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None -> "
         "lambda: xp_of(dy).sum(dy, axis=(0, 2, 3))": _NEVER_ASKED,
@@ -33,6 +36,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "xp_of(dy).where((index != padding_idx % rows)[..., None], dy, -1.0)": _PADDING,
     },
     "gaussian_kl": {"(-1,) + (1,) * len(latent) -> (-2,) + (1,) * len(latent)": _ANY_NEGATIVE},
+    "group_norm": {
+        "xp.reshape(of_channel, (-1, channels // num_groups)) -> "
+        "xp.reshape(of_channel, (-2, channels // num_groups))": _ANY_NEGATIVE,
+        "total(g, xhat) -> total(xhat, g)": _COMMUTES,
+        "over_batch(dy, xhat) -> over_batch(xhat, dy)": _COMMUTES,
+    },
+    "layer_norm": {"total(g, xhat) -> total(xhat, g)": _COMMUTES},
     "linear": {
         "xp.reshape(dy, (-1, outputs)) -> xp.reshape(dy, (-2, outputs))": _ANY_NEGATIVE,
         "xp_of(x).reshape(x, (-1, features)) -> xp_of(x).reshape(x, (-2, features))": _ANY_NEGATIVE,

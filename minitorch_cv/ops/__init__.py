@@ -8,9 +8,12 @@ formulas dy is the upstream gradient dL/dy.
 import sys
 
 from .. import _tensor
+from ._batch_norm import batch_norm
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
 from ._dropout import dropout, dropout2d
 from ._embedding import embedding
+from ._group_norm import group_norm
+from ._layer_norm import layer_norm
 from ._local_response_norm import local_response_norm
 from ._matmul import linear, matmul
 from ._softmax import log_softmax, softmax

@@ -1,0 +1,116 @@
+r"""Batch normalisation: each channel standardised over the batch, or by running statistics."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from .._device import array_namespace
+from .._namespace import xp_of
+from .._op import op
+from .._tensor import Tensor
+from ._standardize import per_channel, scale_and_shift, standardize, standardize_gradient, sum_over
+
+
+def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    r"""Each channel standardised, then scaled and shifted: by the batch while training, else by running statistics.
+
+    Forward:   y = w_c (x - mean_c) / sqrt(var_c + eps) + b_c; while training mean and var are those of the batch over
+               N, H, W, var the biased one (1/m), and afterwards, with momentum t,
+               running_mean = (1 - t) running_mean + t mean; running_var = (1 - t) running_var + t m / (m - 1) var
+    Backward:  see `batch_norm_train` and `batch_norm_eval`
+    Shapes:    x (N, C), (N, C, L) or (N, C, H, W), y as x; running_mean, running_var, weight and bias (C,) or None
+    Raises:    ValueError where x has fewer than two axes or a shape does not fit; while training, where a channel has
+               one value alone; without training, where the running statistics are missing
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2
+    """
+    if x.ndim < 2:
+        raise ValueError(f"batch_norm: x expects at least two axes (N, C, ...); it is {x.shape}")
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, value in given.items():
+        if value is not None and value.shape != x.shape[1:2]:
+            raise ValueError(f"batch_norm: {name} expects shape {x.shape[1:2]}, the channels of x; it is {value.shape}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: running_mean and running_var expect arrays where training is False; got None")
+        return batch_norm_eval(x, running_mean, running_var, weight, bias, float(eps))
+    m = math.prod(x.shape) // max(1, x.shape[1])
+    if m < 2:
+        raise ValueError(f"batch_norm: x expects more than one value for each channel while training; it is {x.shape}")
+    y, mean, var = batch_norm_train(x, weight, bias, float(eps))
+    _follow(running_mean, mean, float(momentum))
+    _follow(running_var, var * (m / (m - 1)), float(momentum))
+    return y
+
+
+def _follow(running: Any, batch: Any, momentum: float) -> None:
+    """Move a running statistic towards that of the batch; a Tensor gets a new array, since graphs may hold the old."""
+    if running is None:
+        return
+    old = running.data if isinstance(running, Tensor) else running
+    new = batch.data if isinstance(batch, Tensor) else batch
+    if isinstance(running, Tensor):
+        running.data = array_namespace(old).asarray(old * (1 - momentum) + new * momentum, dtype=old.dtype)
+    else:
+        running *= 1 - momentum
+        running += new * momentum
+
+
+@op
+def batch_norm_train(x, weight=None, bias=None, eps=1e-5):
+    r"""Each channel standardised over the batch; the values are y, the mean and the biased variance.
+
+    Forward:   mean_c = 1/m \sum x, var_c = 1/m \sum (x - mean_c)^2 over the m values of the channel;
+               r_c = (var_c + eps)^(-1/2), xhat = (x - mean_c) r_c, y = w_c xhat + b_c
+    Backward:  dw_c = \sum dy xhat, db_c = \sum dy, dxhat = w_c dy,
+               dvar_c = \sum dxhat (x - mean_c) (-1/2) r_c^3,
+               dmean_c = -r_c \sum dxhat + dvar_c (-2/m) \sum (x - mean_c), whose last sum is zero,
+               dx = r_c dxhat + 2/m (x - mean_c) dvar_c + 1/m dmean_c = w_c r_c (dy - 1/m db_c - xhat 1/m dw_c)
+    Shapes:    x (N, C, ...), y as x; weight, bias, mean and var (C,)
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, section 3
+    """
+    channels, total = x.shape[1], functools.partial(sum_over, (0, *range(2, x.ndim)))
+    m = math.prod(x.shape) // channels
+    xhat, r, mean, var = standardize(x, total, m, eps)
+    w = per_channel(weight, x.ndim)
+    y = scale_and_shift(xhat, w, per_channel(bias, x.ndim))
+
+    def backward(dy):
+        xp, db, dw = xp_of(dy), total(dy), total(dy, xhat)
+        dx = standardize_gradient(dy, xhat, r if w is None else r * w, db, dw, m)
+        return dx, lambda: xp.reshape(dw, (channels,)), lambda: xp.reshape(db, (channels,))
+
+    return (y, mean.reshape(channels), var.reshape(channels)), backward
+
+
+@op(linear_in=("x",))
+def batch_norm_eval(x, mean, var, weight=None, bias=None, eps=1e-5):
+    r"""Each channel scaled and shifted by given statistics: an affine map.
+
+    Forward:   r_c = (var_c + eps)^(-1/2), y = w_c (x - mean_c) r_c + b_c
+    Backward:  dx = w_c r_c dy, dw_c = r_c \sum dy (x - mean_c), db_c = \sum dy, dmean_c = -w_c r_c \sum dy,
+               dvar_c = -1/2 w_c r_c^3 \sum dy (x - mean_c)
+    Shapes:    x (N, C, ...), y as x; mean, var, weight and bias (C,)
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2, line 11
+    """
+    channels, axes = x.shape[1], (0, *range(2, x.ndim))
+    r = 1 / xp_of(var).sqrt(var + eps)
+    factor = r if weight is None else weight * r
+    shift = -mean * factor if bias is None else bias - mean * factor
+    y = scale_and_shift(x, per_channel(factor, x.ndim), per_channel(shift, x.ndim))
+    ndim = x.ndim
+
+    def backward(dy):
+        xp = xp_of(dy)
+        total = lambda a, b=None: xp.reshape(sum_over(axes, a, b), (channels,))
+        scaled = lambda: (total(dy, x) - total(dy) * mean) * r  # \sum dy xhat
+        return (
+            lambda: dy * per_channel(factor, ndim),
+            lambda: -total(dy) * factor,
+            lambda: scaled() * factor * r * (-0.5),
+            scaled,
+            lambda: total(dy),
+        )
+
+    return y, backward
