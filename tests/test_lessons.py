@@ -1,0 +1,39 @@
+"""Every lesson runs as a notebook, in its quick mode."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+
+pytestmark = pytest.mark.checkout
+
+LESSONS = sorted(Path(__file__).parents[1].glob("lessons/[0-9][0-9]_*.py"))
+
+
+def test_there_are_lessons():
+    assert len(LESSONS) >= 2
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_runs_as_a_notebook(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINITORCH_CV_LESSON", "quick")
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # the older layout of Jupyter's folders warns
+    notebook = jupytext.read(path)
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    results = json.loads((tmp_path / "out" / path.stem[3:] / "results.json").read_text(encoding="utf-8"))
+    assert results["mode"] == "quick"
+    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+def test_a_lesson_takes_one_mode():
+    run = subprocess.run(
+        [sys.executable, LESSONS[0], "--quick", "--full"], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.strip() == "lesson: choose one of --quick and --full"
