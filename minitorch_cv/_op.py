@@ -13,7 +13,7 @@ import importlib
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, Protocol, cast, overload
 
 import numpy as np
 
@@ -22,9 +22,37 @@ from ._device import array_namespace, device_of, is_array
 from ._tensor import Tensor, make
 from .kernels import manifest
 
-OPS: dict[str, Any] = {}
+P = ParamSpec("P")
+
+
+class Operation(Protocol):
+    """What `@op` makes: a function, with what the engine and the checks need to know of it."""
+
+    __name__: str
+    __module__: str
+    body: Callable
+    """The portable body."""
+    faster: list[manifest.Body]
+    """The faster bodies that the manifest lists, the preferred first."""
+    linear_in: tuple[str, ...]
+    """The operands in which the operation is linear."""
+    parameters: tuple[str, ...]
+    """The names of operands and settings, in order."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any: ...
+
+
+OPS: dict[str, Operation] = {}
 
 PORTABLE_ONLY = os.environ.get("MINITORCH_CV_KERNELS", "") == "portable"
+
+
+@overload
+def op(body: Callable[P, Any], *, linear_in: tuple[str, ...] = ()) -> Callable[P, Any]: ...
+
+
+@overload
+def op(body: None = None, *, linear_in: tuple[str, ...] = ()) -> Callable[[Callable[P, Any]], Callable[P, Any]]: ...
 
 
 def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
@@ -63,40 +91,37 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
                 if type(a) not in _PLAIN:
                     mixed = True
         if first is None:
-            return (
-                choose(call, faster, arrays, settings)(*arrays, **settings)[0]
-                if faster
-                else call.body(*arrays, **settings)[0]
-            )
+            chosen = choose(operation, faster, arrays, settings) if faster else operation.body
+            return chosen(*arrays, **settings)[0]
         if mixed:
             _check_mixture(name, positional, arrays)
-        value, backward = (choose(call, faster, arrays, settings) if faster else call.body)(*arrays, **settings)
+        chosen = choose(operation, faster, arrays, settings) if faster else operation.body
+        value, backward = chosen(*arrays, **settings)
         others = None
         if type(value) is tuple:
             value, *others = value
         if not isinstance(value, np.ndarray):
             value = _as_array(value, first)
-        node = Node(call, args, settings, backward) if record and mode.recording else None
+        node = Node(operation, args, settings, backward) if record and mode.recording else None
         if mode.debugging:
             inspect_result(name, value, node)
         result = make(value, node)
         return result if others is None else (result, *[make(_as_array(other, first), None) for other in others])
 
-    call.body = body  # pyright: ignore[reportFunctionMemberAccess]
-    call.faster = faster  # pyright: ignore[reportFunctionMemberAccess]
-    call.linear_in = linear_in  # pyright: ignore[reportFunctionMemberAccess]
-    parameters = tuple(inspect.signature(body).parameters)
-    positional = tuple(p.name for p in inspect.signature(body).parameters.values() if p.kind is not p.KEYWORD_ONLY)
-    call.parameters = parameters  # pyright: ignore[reportFunctionMemberAccess]
-    OPS[name] = call
-    return call
+    parameters = inspect.signature(body).parameters
+    positional = tuple(p.name for p in parameters.values() if p.kind is not p.KEYWORD_ONLY)
+    operation = cast("Operation", call)
+    operation.body, operation.faster, operation.linear_in = body, faster, linear_in
+    operation.parameters = tuple(parameters)
+    OPS[name] = operation
+    return operation
 
 
 # What may stand among the operands and needs no check. Types, not instances: a NumPy float64 is a float, too.
 _PLAIN = frozenset([type(None), bool, int, float, str, tuple, slice])
 
 
-def choose(operation: Any, faster: list, arrays: list, settings: dict[str, Any]) -> Callable:
+def choose(operation: Operation, faster: list, arrays: list, settings: dict[str, Any]) -> Callable:
     """The body to run: the first faster one that suits device, dtype and layout, else the portable one."""
     chosen = operation.body
     for entry in faster:

@@ -179,10 +179,10 @@ def _shape(function: str, shape: Any) -> tuple[tuple[int, ...], int]:
 
 
 def _float_dtype(function: str, dtype: Any) -> np.dtype:
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
-        raise TypeError(f"{function}: dtype expects float32 or float64; it is {dtype}")
-    return dtype
+    given = np.dtype(dtype)
+    if given not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"{function}: dtype expects float32 or float64; it is {given}")
+    return given
 
 
 _default = Generator(0)

@@ -61,14 +61,15 @@ class Conv2d(Module):
         x = ops.pad(x, (left, right, top, bottom), mode)
         return ops.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
-    def _edges(self) -> tuple[tuple[int, int], ...]:
+    def _edges(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Pixels to add above and below, and left and right."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
         if self.padding == "same":
-            wider = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
-            return tuple((n // 2, n - n // 2) for n in wider)
-        return tuple((n, n) for n in self.padding)  # pyright: ignore[reportReturnType]
+            high, wide = (d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True))
+            return (high // 2, high - high // 2), (wide // 2, wide - wide // 2)
+        vertical, horizontal = pair("Conv2d", "padding", self.padding, 0)
+        return (vertical, vertical), (horizontal, horizontal)
 
     def extra_repr(self) -> str:
         return _describe(self, padding=(0, 0), dilation=(1, 1), groups=1, padding_mode="zeros")

@@ -7,11 +7,14 @@ dy, and each of the three operations has the other two for derivatives.
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._namespace import raw, xp_of
 from .._op import op
 from .shape import pad
+
+Pair: TypeAlias = int | tuple[int, int]
+"""One number for height and width, or one for each."""
 
 
 def pair(name: str, argument: str, value: Any, least: int) -> tuple[int, int]:
@@ -31,7 +34,15 @@ def output_size(n: int, k: int, stride: int, padding: int, dilation: int) -> int
 
 
 @op(linear_in=("x", "weight"))
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Any:
     r"""Two-dimensional convolution.
 
     Forward:   y[n,o,p,q] = b[o] + \sum_{c,i,j} w[o,c,i,j] x[n, c, s p + d i - P, s q + d j - P], x = 0 outside;
@@ -68,7 +79,15 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @op(linear_in=("dy", "weight"))
-def conv2d_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_input_gradient(
+    dy: Any,
+    weight: Any,
+    x_shape: tuple[int, ...],
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Any:
     r"""The input gradient of `conv2d`, and so the transposed convolution: each dy is spread through the weights.
 
     Forward:   dx[n,c,h,v] = \sum_{o,i,j} w[o,c,i,j] dy[n,o,p,q] over all p, q with s p + d i - P = h, s q + d j - P = v
@@ -89,7 +108,15 @@ def conv2d_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, 
 
 
 @op(linear_in=("dy", "x"))
-def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1, groups=1):
+def conv2d_weight_gradient(
+    dy: Any,
+    x: Any,
+    weight_shape: tuple[int, ...],
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Any:
     r"""The weight gradient of `conv2d`: dy correlated with the input.
 
     Forward:   dw[o,c,i,j] = \sum_{n,p,q} dy[n,o,p,q] x[n, c, s p + d i - P, s q + d j - P]
@@ -111,7 +138,16 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
     return raw(_gather_weights, dy, x, weight_shape, *settings), backward
 
 
-def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+def conv_transpose2d(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Any:
     r"""Transposed convolution: `conv2d_input_gradient` used forward, each x spread through the weights.
 
     Forward:   y[n,o,h,v] = b[o] + \sum_{c,i,j} w[c,o,i,j] x[n,c,p,q] over s p + d i - P = h, s q + d j - P = v

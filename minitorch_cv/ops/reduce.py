@@ -64,7 +64,7 @@ def mean(x, axis=None, keepdims=False):
 
 
 @op
-def var(x, axis=None, correction=0, keepdims=False):
+def var(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
     r"""Variance over axes; `correction=1` gives the unbiased one.
 
     Forward:   y = \sum_i (x_i - m)^2 / (n - correction), m the mean of the n elements

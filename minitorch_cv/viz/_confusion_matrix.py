@@ -31,21 +31,21 @@ def confusion_matrix(
     if len(labels) != classes:
         raise ValueError(f"confusion_matrix: names expects {classes}, one for each class; there are {len(labels)}")
     side = min(2.2 + 0.42 * classes, 9.0)
-    figure, ax = canvas(ax, side + 0.8, side)
+    figure, axes = canvas(ax, side + 0.8, side)
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
-    image = ax.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
-    figure.colorbar(image, ax=ax, label="share of the true class", format=PercentFormatter(1.0), shrink=0.8)
+    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="share of the true class", format=PercentFormatter(1.0), shrink=0.8)
     if classes <= _MOST_WITH_NUMBERS:
         for i, j in np.argwhere(matrix):
             color = "white" if shares[i, j] > 0.5 else "black"
-            ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=color, fontsize=8)
+            axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=color, fontsize=8)
     steep = max(map(len, labels)) > 3
     step = max(1, classes // 50)
     ticks = range(0, classes, step)
-    ax.set_xticks(ticks, labels[::step], rotation=90 if steep else 0, fontsize=8)
-    ax.set_yticks(ticks, labels[::step], fontsize=8)
+    axes.set_xticks(ticks, labels[::step], rotation=90 if steep else 0, fontsize=8)
+    axes.set_yticks(ticks, labels[::step], fontsize=8)
     right, total = int(np.trace(matrix)), int(matrix.sum())
     verdict = f"{right:,} of {total:,} right ({right / max(total, 1):.1%})"
-    ax.set(xlabel="predicted", ylabel="true", title=f"{title}\n{verdict}" if title else verdict)
+    axes.set(xlabel="predicted", ylabel="true", title=f"{title}\n{verdict}" if title else verdict)
     return figure

@@ -119,21 +119,21 @@ class Graph:
         if ax is None:
             above = 0.3 if title else 0.0
             figure = Figure(figsize=(width, height + above))
-            ax = figure.add_axes((0.0, 0.0, 1.0, height / (height + above)))
+            axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + above)))
         else:
-            figure, ax = canvas(ax, 0, 0)
-            room = ax.get_window_extent()
+            figure, axes = canvas(ax, 0, 0)
+            room = axes.get_window_extent()
             scale = min(1.0, room.width / figure.dpi / width, room.height / figure.dpi / height)
-        ax.set_xlim(left - _MARGIN, rightmost + _MARGIN)
-        ax.set_ylim(bottom - _MARGIN, top + _MARGIN)
-        ax.set_aspect("equal")
-        ax.set_axis_off()
+        axes.set_xlim(left - _MARGIN, rightmost + _MARGIN)
+        axes.set_ylim(bottom - _MARGIN, top + _MARGIN)
+        axes.set_aspect("equal")
+        axes.set_axis_off()
         if title:
-            ax.set_title(title, fontsize=10)
+            axes.set_title(title, fontsize=10)
         for (a, b), route in routes.items():
-            _draw_edge(ax, route, sizes[a], sizes[b], right, self.edges.count((a, b)), scale)
+            _draw_edge(axes, route, sizes[a], sizes[b], right, self.edges.count((a, b)), scale)
         for i, vertex in enumerate(self.vertices):
-            _draw_vertex(ax, vertex, points[i], sizes[i], scale)
+            _draw_vertex(axes, vertex, points[i], sizes[i], scale)
         return figure
 
     def _repr_svg_(self) -> str | None:

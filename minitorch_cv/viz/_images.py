@@ -123,17 +123,19 @@ def _mosaic(
         picture.shape[1] * per_pixel + (0.9 if limits else 0.1),
         picture.shape[0] * per_pixel + (0.35 if title else 0.1),
     )
-    figure, ax = canvas(ax, max(size[0], 1.6), max(size[1], 0.8))
+    figure, axes = canvas(ax, max(size[0], 1.6), max(size[1], 0.8))
     if limits is not None:
-        image = ax.imshow(picture[..., 0], cmap="viridis", vmin=limits[0], vmax=limits[1], interpolation="nearest")
-        figure.colorbar(image, ax=ax, shrink=0.9, label="activation")
+        image = axes.imshow(picture[..., 0], cmap="viridis", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+        figure.colorbar(image, ax=axes, shrink=0.9, label="activation")
     elif channels == 1:
-        ax.imshow(picture[..., 0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+        axes.imshow(picture[..., 0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     else:
-        ax.imshow(np.where(np.isnan(picture), 1.0, picture), interpolation="nearest")
+        axes.imshow(np.where(np.isnan(picture), 1.0, picture), interpolation="nearest")
     for (top, left), text in zip(corners, titles or []):
-        ax.text(left + (width - 1) / 2, top - 0.2 * above - 0.5, text, ha="center", va="bottom", fontsize=_TITLE_POINTS)
-    ax.set_axis_off()
+        axes.text(
+            left + (width - 1) / 2, top - 0.2 * above - 0.5, text, ha="center", va="bottom", fontsize=_TITLE_POINTS
+        )
+    axes.set_axis_off()
     if title:
-        ax.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10)
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...ops import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
@@ -125,6 +127,7 @@ CASES = [
 ]
 
 _x, _weight = np.zeros((2, 3, 8, 8)), np.zeros((4, 3, 3, 3))
+_half: Any = 0.5
 
 ERRORS = [
     ErrorCase(
@@ -150,7 +153,7 @@ ERRORS = [
     ),
     ErrorCase(
         "conv2d",
-        lambda: conv2d(_x, _weight, padding=0.5),
+        lambda: conv2d(_x, _weight, padding=_half),
         ValueError,
         "conv2d: padding expects a whole number >= 0, or two; it is 0.5",
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...ops import local_response_norm
 from ..._op import OPS
+from ...ops import local_response_norm
 from ..case import Case, ErrorCase, Fault, wrong_gradient
 
 
@@ -55,7 +55,13 @@ CASES = [
         naive_local_response_norm,
     ),
     Case("local_response_norm", "the paper's values", _image(1, 6, 2, 3), {"size": 5, "alpha": 5e-4, "k": 2.0}),
-    Case("channel_window_sum", "two before, one after", _image(2, 5, 3, 2), {"before": 2, "after": 1}, _naive_channel_window_sum),
+    Case(
+        "channel_window_sum",
+        "two before, one after",
+        _image(2, 5, 3, 2),
+        {"before": 2, "after": 1},
+        _naive_channel_window_sum,
+    ),
 ]
 
 ERRORS = [

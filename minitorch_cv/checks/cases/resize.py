@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from ..case import Case, ErrorCase, Fault, wrong_gradient
 
 def naive_interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=None):
     """One output pixel at a time, from its source's coordinates."""
-    pairs = [v if isinstance(v, tuple) else (v, v) for v in (size, scale_factor)]
+    given: Any = size or scale_factor
+    pair = given if isinstance(given, tuple) else (given, given)
     if size is None:
-        (oh, ow), ratios = (math.floor(n * s) for n, s in zip(x.shape[2:], pairs[1])), [1 / s for s in pairs[1]]
+        (oh, ow), ratios = (math.floor(n * s) for n, s in zip(x.shape[2:], pair)), [1 / s for s in pair]
     else:
-        (oh, ow), ratios = pairs[0], [n / m for n, m in zip(x.shape[2:], pairs[0])]
+        (oh, ow), ratios = pair, [n / m for n, m in zip(x.shape[2:], pair)]
     y = np.zeros((*x.shape[:2], oh, ow))
     for p, q in np.ndindex(oh, ow):
         if mode == "nearest":
