@@ -35,6 +35,20 @@ LAYERS = [
     ("AdaptiveAvgPool2d", (1,), {}, IMAGE),
     ("AdaptiveAvgPool2d", ((3, None),), {}, IMAGE),
     ("AdaptiveAvgPool2d", ((5, 4),), {}, IMAGE),
+    ("BatchNorm2d", (4,), {}, IMAGE),
+    ("BatchNorm2d", (4, 1e-2, 0.3, False), {}, IMAGE),
+    ("BatchNorm2d", (4,), {"momentum": None}, IMAGE),
+    ("BatchNorm2d", (4,), {"track_running_stats": False}, IMAGE),
+    ("BatchNorm2d", (4,), {"bias": False}, IMAGE),
+    ("BatchNorm1d", (5,), {}, (6, 5)),
+    ("BatchNorm1d", (5,), {}, (3, 5, 4)),
+    ("GroupNorm", (2, 4), {}, IMAGE),
+    ("GroupNorm", (4, 4, 1e-2, False), {}, IMAGE),
+    ("GroupNorm", (1, 4), {"bias": False}, IMAGE),
+    ("LayerNorm", (6,), {}, IMAGE),
+    ("LayerNorm", ((7, 6), 1e-2), {}, IMAGE),
+    ("LayerNorm", (6,), {"bias": False}, IMAGE),
+    ("LayerNorm", (6,), {"elementwise_affine": False}, IMAGE),
     ("LocalResponseNorm", (3,), {}, IMAGE),
     ("LocalResponseNorm", (2, 0.5, 0.6, 2.0), {}, IMAGE),
     ("ReLU", (), {}, IMAGE),
@@ -120,6 +134,14 @@ def test_a_layer_equals_torchs_in_training_and_in_evaluation(name, args, setting
 
 def public_layers():
     return [c for c in vars(nn).values() if inspect.isclass(c) and issubclass(c, nn.Module)]
+
+
+def test_every_layer_is_among_the_compared():
+    apart = {"Module", "Sequential", "ModuleList", "Embedding", "MaxUnpool2d"}
+    names = {c.__name__ for c in public_layers()} - apart
+    losses = {name for name in names if name.endswith("Loss")}
+    assert names - losses == {name for name, *_ in LAYERS}
+    assert losses == {name for name, *_ in LOSSES}
 
 
 @pytest.mark.parametrize("layer", public_layers(), ids=lambda layer: layer.__name__)
@@ -236,6 +258,9 @@ def test_float32_stays_float32(name, args, settings, shape, rng):
         ("Linear", (4, 3), (2, 4)),
         ("Conv2d", (2, 3, (3, 2), 2, 1), (2, 2, 5, 4)),
         ("ConvTranspose2d", (2, 3, 2, 2), (1, 2, 3, 2)),
+        ("BatchNorm2d", (2,), (3, 2, 3, 2)),
+        ("GroupNorm", (1, 2), (2, 2, 3, 2)),
+        ("LayerNorm", (4,), (3, 4)),
     ],
 )
 def test_gradients_in_inputs_and_parameters_are_right(name, args, shape, rng):
@@ -243,6 +268,36 @@ def test_gradients_in_inputs_and_parameters_are_right(name, args, shape, rng):
     report = mt.gradcheck(layer, rng.standard_normal(shape))
     assert report, str(report)
     assert {"weight", "bias"} <= {entry.name for entry in report.inputs}
+
+
+def test_batch_norm_in_evaluation_uses_what_it_has_seen_and_changes_nothing(rng):
+    layer = nn.BatchNorm2d(3, dtype=np.float64)
+    batches = [rng.standard_normal((4, 3, 5, 2)) * 3 + 1 for _ in range(5)]
+    mean, var = np.zeros(3), np.ones(3)
+    for batch in batches:
+        layer(mt.Tensor(batch))
+        mean = 0.9 * mean + 0.1 * batch.mean((0, 2, 3))
+        var = 0.9 * var + 0.1 * batch.var((0, 2, 3), ddof=1)
+    np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var.numpy(), var, rtol=1e-12)
+    assert layer.num_batches_tracked.item() == 5
+
+    layer.eval()
+    y = layer(mt.Tensor(batches[0])).numpy()
+    by_channel = (1, 3, 1, 1)
+    expected = (batches[0] - mean.reshape(by_channel)) / np.sqrt(var.reshape(by_channel) + 1e-5)
+    np.testing.assert_allclose(y, expected, rtol=1e-10)
+    np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-12)
+    assert layer.num_batches_tracked.item() == 5
+
+
+def test_batch_norm_without_momentum_keeps_plain_means(rng):
+    layer = nn.BatchNorm1d(2, momentum=None, dtype=np.float64)
+    batches = [rng.standard_normal((6, 2)) + k for k in range(4)]
+    for batch in batches:
+        layer(mt.Tensor(batch))
+    np.testing.assert_allclose(layer.running_mean.numpy(), np.mean([b.mean(0) for b in batches], 0), rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var.numpy(), np.mean([b.var(0, ddof=1) for b in batches], 0), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -38,15 +38,14 @@ def make(folder, kind="sgd", loss_fn=None, **settings):
     chosen = KINDS[kind]
     manual_seed(5)
     weights, masks = Generator(1), Generator(2)
-    normalized = hasattr(ops, "batch_norm")
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=2, generator=weights),
-        nn.BatchNorm2d(4) if normalized else nn.Identity(),
+        nn.BatchNorm2d(4),
         nn.ReLU(),
         nn.Flatten(),
         nn.Dropout(0.3, generator=masks),
         nn.Linear(4 * 11 * 11, 12, generator=weights),
-        nn.BatchNorm1d(12, momentum=None) if normalized else nn.Identity(),
+        nn.BatchNorm1d(12, momentum=None),
         nn.Dropout(0.2),
         nn.Linear(12, 10, generator=weights),
     )
