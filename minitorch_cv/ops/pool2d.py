@@ -241,8 +241,10 @@ def adaptive_avg_pool2d(x, output_size):
         if size == (1, 1):
             return x.mean(axis=(2, 3), keepdims=True)
         for axis, n in zip((2, 3), size, strict=True):
-            parts = [x[_along(axis, w)].mean(axis=axis, keepdims=True) for w in _even_windows(x.shape[axis], n)]
-            x = xp_of(x).concatenate(parts, axis=axis)
+            y = xp_of(x).empty_like(x, shape=(*x.shape[:axis], n, *x.shape[axis + 1 :]))
+            for p, window in enumerate(_even_windows(x.shape[axis], n)):
+                y[_along(axis, slice(p, p + 1))] = x[_along(axis, window)].mean(axis=axis, keepdims=True)
+            x = y
         return x
 
     def backward(dy):

@@ -16,7 +16,8 @@ def naive_interpolate(x, size=None, scale_factor=None, mode="nearest", align_cor
     given: Any = size or scale_factor
     pair = given if isinstance(given, tuple) else (given, given)
     if size is None:
-        (oh, ow), ratios = (math.floor(n * s) for n, s in zip(x.shape[2:], pair)), [1 / s for s in pair]
+        oh, ow = (math.floor(n * s) for n, s in zip(x.shape[2:], pair))
+        ratios = [1.0 if m == n else 1 / s for n, m, s in zip(x.shape[2:], (oh, ow), pair)]
     else:
         (oh, ow), ratios = pair, [n / m for n, m in zip(x.shape[2:], pair)]
     y = np.zeros((*x.shape[:2], oh, ow))
@@ -48,12 +49,26 @@ def _case(title, shape, **settings):
 CASES = [
     _case("nearest, twice as large", (2, 3, 3, 2), scale_factor=2),
     _case("nearest, to an uneven size", (1, 2, 5, 4), size=(3, 7)),
+    _case("nearest, by a scale that leaves the height", (1, 2, 4, 5), scale_factor=(1.2, 2)),
     _case("nearest, by a scale that does not divide", (1, 2, 5, 4), scale_factor=(1.7, 0.6)),
     _case("bilinear, larger", (2, 2, 3, 4), size=(5, 9), mode="bilinear"),
     _case("bilinear, smaller", (1, 2, 7, 6), size=(3, 4), mode="bilinear", align_corners=False),
     _case("bilinear, by a scale that does not divide", (1, 2, 3, 5), scale_factor=(1.7, 2.5), mode="bilinear"),
     _case("bilinear, corners aligned", (2, 1, 3, 4), size=(5, 2), mode="bilinear", align_corners=True),
     _case("bilinear, corners aligned, one pixel", (1, 2, 3, 4), size=(1, 3), mode="bilinear", align_corners=True),
+    Case(
+        "take_rows_and_columns",
+        "some twice, some never; channels last",
+        lambda rng: {"x": rng.standard_normal((2, 4, 5, 3)).transpose(0, 3, 1, 2)},
+        {"rows": np.array([0, 0, 0, 2, 3]), "columns": np.array([0, 1, 1, 2, 2, 4])},
+        lambda x, rows, columns: x[:, :, rows][:, :, :, columns],
+    ),
+    Case(
+        "add_rows_and_columns",
+        "some twice, some never",
+        lambda rng: {"dy": rng.standard_normal((2, 1, 3, 5))},
+        {"rows": np.array([0, 2, 2]), "columns": np.array([0, 1, 1, 2, 3]), "size": (4, 4)},
+    ),
     Case(
         "weigh_rows_and_columns",
         "two matrices",
@@ -115,7 +130,20 @@ ERRORS = [
     ),
 ]
 
+
+def _last_one_alone(grads, dy, x, rows, columns):
+    dx = np.zeros(x.shape)
+    for p, q in np.ndindex(len(rows), len(columns)):
+        dx[:, :, rows[p], columns[q]] = dy[:, :, p, q]
+    return [dx]
+
+
 FAULTS = [
+    Fault(
+        "take_rows_and_columns",
+        "of the pixels taken from one place the last alone counts",
+        wrong_gradient(_last_one_alone),
+    ),
     Fault(
         "weigh_rows_and_columns",
         "rows alone weighed back",
