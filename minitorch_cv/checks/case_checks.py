@@ -23,7 +23,7 @@ from .adjoint import adjoint_error
 from .case import Case, ErrorCase, planted
 from .case_run import CaseRun, portable_bodies
 from .comparison import compare
-from .conventions import strided
+from .conventions import column_major, strided
 from .numeric import random_upstream
 
 REFERENCE_TOLERANCE = 1e-10
@@ -158,7 +158,7 @@ def check_purity(run: CaseRun) -> list[str]:
 def check_layouts(run: CaseRun) -> list[str]:
     """Strided views and column-major copies give the same value and gradients, to rounding."""
     findings, right = [], run.gradients()
-    for layout, change in (("strided views", strided), ("column-major", _column_major)):
+    for layout, change in (("strided views", strided), ("column-major", column_major)):
         leaves = {label: change(array) for label, array in run.leaves.items()}
         if not relative_error(run.value(leaves), run.y) <= REFERENCE_TOLERANCE:
             findings.append(f"inputs as {layout} give another value")
@@ -423,10 +423,6 @@ def _first(value: Any) -> Any:
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
-
-
-def _column_major(array: np.ndarray) -> np.ndarray:
-    return np.asfortranarray(array) if array.ndim else array.copy()  # NumPy makes one axis of none
 
 
 def _with(operands: tuple, position: int, value: Any) -> tuple:

@@ -378,6 +378,11 @@ def _same_strides(array: np.ndarray) -> np.ndarray:
     return strided(array)
 
 
+def column_major(array: np.ndarray) -> np.ndarray:
+    """The same numbers with the first axis moving fastest; of a single number a copy, without a new axis."""
+    return np.asfortranarray(array) if array.ndim else array.copy()
+
+
 def strided(array: np.ndarray) -> np.ndarray:
     """The same numbers as a view with gaps: every second entry of a wider array."""
     if array.ndim == 0:

@@ -124,6 +124,8 @@ def diagnose(evidence: Evidence | None) -> list[Hypothesis]:
     found: list[Hypothesis] = []
     if evidence.given.shape != evidence.expected.shape:
         explanations = explain_shape.EXPLANATIONS
+    elif not evidence.given[evidence.known].any() and not evidence.is_right(evidence.given):
+        explanations = [explain_factor.zero]  # which many a mistake predicts, and none better
     elif evidence.is_right(evidence.given):
         explanations = [explain_flow.ties]
     else:

@@ -86,8 +86,10 @@ def _counts(evidence: Evidence) -> list[tuple[int, str]]:
     window, rest = divmod(evidence.x.size, max(evidence.y.size, 1))
     if evidence.x.ndim == evidence.y.ndim >= 3 and window > 1 and not rest:
         counts.append((window, "the size of a window, inputs for each output"))
-    arrays = {evidence.name: evidence.x, **{n: v for n, v in evidence.inputs.items() if isinstance(v, np.ndarray)}}
-    arrays["the output"] = evidence.y
+    arrays = {n: v for n, v in evidence.inputs.items() if isinstance(v, np.ndarray)}
+    first = next(iter(arrays), evidence.name)
+    batches = (first, "the output")  # weights have their axes counted, too, but no batch along them
+    arrays = {first: arrays.get(first, evidence.x), "the output": evidence.y, evidence.name: evidence.x, **arrays}
     for name, array in arrays.items():
         if array.ndim > 4:
             continue
@@ -95,7 +97,7 @@ def _counts(evidence: Evidence) -> list[tuple[int, str]]:
             for axes in itertools.combinations(range(array.ndim), size):
                 count = math.prod(array.shape[a] for a in axes)
                 text = f"the length of {name} along {axes_text(axes)}"
-                if axes in _EXTENTS and (array.ndim == 4 or (array.ndim > 1 and axes == (0,))):
+                if name in batches and axes in _EXTENTS and (array.ndim == 4 or (array.ndim > 1 and axes == (0,))):
                     text = f"{_EXTENTS[axes]} of {name}"
                 if count > 1 and all(count != known for known, _ in counts):
                     counts.append((count, text))
@@ -107,6 +109,8 @@ def factor_along_axes(evidence: Evidence) -> Iterator[Hypothesis]:
     expected, given = evidence.expected, evidence.given
     if not evidence.known.all() or evidence.x.ndim < 2:
         return
+    if evidence.matches(_projection(given, expected) * expected):
+        return  # a constant factor, which is told already
     for reduced in sorted(evidence.axes, key=len, reverse=True):
         if len(reduced) == evidence.x.ndim:
             continue
@@ -117,8 +121,6 @@ def factor_along_axes(evidence: Evidence) -> Iterator[Hypothesis]:
         )
         if math.prod(expected.shape[a] for a in reduced) < 2 or not evidence.matches(ratio * expected):
             continue
-        if np.ptp(ratio) <= 1e-4 * np.abs(ratio).max():
-            return  # a constant factor, which is told already
         origin = _origin_of_ratio(evidence, ratio, reduced)
         values = ", ".join(f"{r:.4g}" for r in ratio.reshape(-1)[:3])
         yield Hypothesis(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from minitorch_cv.checks import check_gradient
+from minitorch_cv.checks.diagnosis import Evidence
+from minitorch_cv.checks.explain_factor import factor_along_axes
 
 RNG = np.random.default_rng(7)
 
@@ -603,3 +605,36 @@ def _names(wrong, inputs):
 
 def test_at_least_twelve_kinds_are_named():
     assert len({row[4] for row in WRONG.values()}) >= 20
+
+
+def test_a_zero_gradient_is_called_zero_and_nothing_else():
+    entry = check_gradient(linear, altered(linear_backward, lambda dx, *_: 0 * dx), LINEAR)["x"]
+    assert [hypothesis.kind for hypothesis in entry.hypotheses] == ["zero"]
+
+
+def test_equal_factors_do_not_differ_along_an_axis():
+    """Also where a slice of the right gradient is zero, as that of a unit that is never active."""
+    right, x = RNG.standard_normal((4, 3)) * [1.0, 0.0, 1.0], RNG.standard_normal((4, 3))
+    equal = Evidence(name="x", expected=right, given=2 * right, x=x, upstream=right, y=x)
+    assert not list(factor_along_axes(equal))
+    different = Evidence(name="x", expected=right, given=right * [2.0, 1.0, 3.0], x=x, upstream=right, y=x)
+    assert [hypothesis.kind for hypothesis in factor_along_axes(different)] == ["factor along axes"]
+
+
+def test_the_batch_is_that_of_the_first_argument_not_of_a_weight_of_the_same_length():
+    x, w, b = RNG.standard_normal((4, 5)), RNG.standard_normal((5, 3)), RNG.standard_normal(3)
+    square = RNG.standard_normal((4, 6)), RNG.standard_normal((4, 6))  # the weight's first axis is N long, too
+
+    def scores(x, weight):
+        return x @ weight.T
+
+    report = check_gradient(scores, lambda dy, x, weight: (dy @ weight, dy.T @ x / 4), square)
+    assert "4 is the batch size N of x" in report["weight"].hypotheses[0].message
+    report = check_gradient(linear, altered(linear_backward, lambda dw, *_: dw / 4, 1), (x, w, b))
+    assert "4 is the batch size N of x" in report["w"].hypotheses[0].message
+
+
+def test_an_upstream_passed_to_what_was_broadcast_is_not_un_broadcast():
+    """Rather than the gradient of x in the place of b's, though the two are equal."""
+    report = check_gradient(lambda x, b: x + b, lambda dy, x, b: (dy, dy), (LINEAR[0], LINEAR[0][0].copy()))
+    assert report["b"].hypotheses[0].kind == "not un-broadcast", str(report)

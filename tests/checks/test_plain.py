@@ -546,3 +546,14 @@ def test_no_false_alarm(name, seed):
     report = check_gradient(forward, backward, inputs, names=["x", "w"][: len(inputs)], seed=seed)
     assert report, str(report)
     assert not report.hypotheses
+
+
+def test_the_upstream_of_a_single_number_has_no_axis_in_any_layout():
+    seen = []
+
+    def backward(dy, x):
+        seen.append(np.shape(dy))
+        return 2 * dy * x
+
+    assert check_gradient(lambda x: (x * x).sum(), backward, (np.arange(6.0).reshape(2, 3),))
+    assert set(seen) == {()}
