@@ -152,6 +152,13 @@ CASES = [
     ),
     Case(
         "power",
+        "positive numbers to the power 0 and others",  # where d2y / dx dp = 1/x at p = 0
+        lambda rng: {"x": np.array([0.4, 1.3, 2.2, 0.7]), "exponent": np.array([0.0, 2.0, 0.0, -1.5])},
+        {},
+        _pairwise(lambda x, p: x**p),
+    ),
+    Case(
+        "power",
         "of the number 0",
         lambda rng: {"exponent": rng.uniform(0.5, 2.0, (5,))},
         {"x": 0.0},
