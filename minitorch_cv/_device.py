@@ -64,7 +64,7 @@ def usable_gpu() -> tuple[bool, str]:
     try:
         import cupy  # pyright: ignore[reportMissingImports]
     except Exception as error:  # a broken CuPy raises more than ImportError
-        return False, f"CuPy cannot be imported ({error}); install it with: pip install 'minitorch-cv[gpu]'"
+        return False, f"CuPy cannot be imported ({error}); install it with: pip install -e '.[gpu]'"
     try:
         if cupy.cuda.runtime.getDeviceCount() == 0:
             return False, "CuPy finds no CUDA device"

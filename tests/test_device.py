@@ -28,7 +28,7 @@ def test_without_cupy_the_reason_is_told(monkeypatch):
     _device.usable_gpu.cache_clear()
     try:
         usable, reason = _device.usable_gpu()
-        assert not usable and "CuPy cannot be imported" in reason and "pip install 'minitorch-cv[gpu]'" in reason
+        assert not usable and "CuPy cannot be imported" in reason and "pip install -e '.[gpu]'" in reason
         monkeypatch.delitem(sys.modules, "cupy")  # the state of a machine that never had it
         with pytest.raises(RuntimeError, match="to: device 'cuda' cannot be used here: CuPy cannot be imported"):
             Tensor([1.0]).to("cuda")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from .._autograd import mark_changed
+from .._device import device_of, to_device
+from .._tensor import Tensor
 from ..nn import Module
 
 
@@ -56,10 +58,15 @@ class ExponentialMovingAverage:
         return dict(self.shadow)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, from whichever device.
+
+        Raises: ValueError for other names or shapes than the module's.
+        """
         wrong = [k for k, v in self.shadow.items() if k not in state or np.shape(state[k]) != v.shape]
         if wrong or len(state) != len(self.shadow):
             raise ValueError(
                 f"ExponentialMovingAverage: state expects the names and shapes of the module; wrong: {wrong}"
             )
         for name, value in self.shadow.items():
-            value[...] = state[name]
+            given = state[name].data if isinstance(state[name], Tensor) else state[name]
+            value[...] = to_device(given, device_of(value))

@@ -74,6 +74,28 @@ def test_a_state_goes_back_and_one_that_does_not_fit_is_refused(rng):
         ExponentialMovingAverage(module, decay=1.0)
 
 
+class OnAnotherDevice:
+    """What the package asks of an array on a GPU: its shape, and a copy on the CPU."""
+
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def get(self):
+        return self.array
+
+
+def test_a_state_comes_back_from_another_device(rng):
+    module = net()
+    average = ExponentialMovingAverage(module)
+    saved = {name: rng.standard_normal(v.shape).astype(v.dtype) for name, v in average.state_dict().items()}
+    average.load_state_dict({name: OnAnotherDevice(value) for name, value in saved.items()})
+    for name, value in saved.items():
+        np.testing.assert_array_equal(average.shadow[name], value)
+    average.load_state_dict({name: mt.Tensor(2 * value) for name, value in saved.items()})
+    for name, value in saved.items():
+        np.testing.assert_array_equal(average.shadow[name], 2 * value)
+
+
 def test_the_shadow_is_no_view_of_the_module():
     module = net()
     average = ExponentialMovingAverage(module)
