@@ -18,6 +18,7 @@ def test_there_are_lessons():
     assert len(LESSONS) >= 2
 
 
+@pytest.mark.slow  # a whole lesson, with what it trains
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_runs_as_a_notebook(path, tmp_path, monkeypatch):
     monkeypatch.setenv("MINITORCH_CV_LESSON", "quick")

@@ -39,6 +39,7 @@ def test_every_operation_is_reached():
     assert gaps({name for case in CASES for name in CaseRun(case).operations}) == []
 
 
+@pytest.mark.slow  # thousands of gradients: what a fault is caught by is known only when every case has run
 def test_every_planted_fault_is_caught():
     planted = [planting for case in CASES for planting in plant_faults(case, FAULTS)]
     assert fault_findings(planted, FAULTS) == []
