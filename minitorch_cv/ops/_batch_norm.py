@@ -13,7 +13,16 @@ from .._tensor import Tensor
 from ._standardize import per_channel, scale_and_shift, standardize, standardize_gradient, sum_over
 
 
-def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(
+    x: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
     r"""Each channel standardised, then scaled and shifted: by the batch while training, else by running statistics.
 
     Forward:   y = w_c (x - mean_c) / sqrt(var_c + eps) + b_c; while training mean and var are those of the batch over
@@ -58,7 +67,7 @@ def _follow(running: Any, batch: Any, momentum: float) -> None:
 
 
 @op
-def batch_norm_train(x, weight=None, bias=None, eps=1e-5):
+def batch_norm_train(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     r"""Each channel standardised over the batch; the values are y, the mean and the biased variance.
 
     Forward:   mean_c = 1/m \sum x, var_c = 1/m \sum (x - mean_c)^2 over the m values of the channel;
@@ -85,7 +94,7 @@ def batch_norm_train(x, weight=None, bias=None, eps=1e-5):
 
 
 @op(linear_in=("x",))
-def batch_norm_eval(x, mean, var, weight=None, bias=None, eps=1e-5):
+def batch_norm_eval(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     r"""Each channel scaled and shifted by given statistics: an affine map.
 
     Forward:   r_c = (var_c + eps)^(-1/2), y = w_c (x - mean_c) r_c + b_c

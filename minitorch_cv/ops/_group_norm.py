@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 from .._namespace import xp_of
 from .._op import op
@@ -11,7 +12,7 @@ from ._standardize import per_channel, scale_and_shift, standardize, standardize
 
 
 @op
-def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     r"""Each group of channels of each image standardised, then each channel scaled and shifted.
 
     As many groups as channels make instance normalisation, a single one layer normalisation over C, H, W.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 from .._namespace import unbroadcast
 from .._op import op
@@ -11,7 +12,9 @@ from ._standardize import scale_and_shift, standardize, standardize_gradient, su
 
 
 @op
-def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(
+    x: Any, normalized_shape: int | tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     r"""The last axes standardised, then each element scaled and shifted.
 
     Forward:   over the m elements i of the last axes: mean = 1/m \sum_i x_i, var = 1/m \sum_i (x_i - mean)^2;

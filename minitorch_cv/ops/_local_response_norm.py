@@ -9,7 +9,7 @@ from .._op import op
 
 
 @op
-def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
     r"""Each channel divided by a power of its neighbours' energy, in PyTorch's convention.
 
     Forward:   y_c = x_c s_c^(-beta), s_c = k + alpha / n \sum_{j in W(c)} x_j^2, with n = `size` and W(c) the channels

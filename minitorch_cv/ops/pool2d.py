@@ -15,14 +15,22 @@ import numpy as np
 
 from .._namespace import raw, xp_of
 from .._op import op
+from ._conv2d import Pair, pair
 from ._conv2d import output_size as whole_windows
-from ._conv2d import pair
 
 # ---- the largest value
 
 
 @op
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool2d(
+    x: Any,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     r"""The largest value of each window. Of equal values the first, row by row, takes the gradient.
 
     Forward:   y[n,c,p,q] = max_{i,j} x[n, c, s p + d i - P, s q + d j - P], x = -infinity outside; a NaN is the largest
@@ -81,7 +89,14 @@ def max_pool2d_pick(x, winners, kernel_size, stride, padding, dilation):
 
 
 @op(linear_in=("x",))
-def max_unpool2d(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool2d(
+    x: Any,
+    indices: Any,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    output_size: int | tuple[int, ...] | None = None,
+) -> Any:
     r"""Values back at the places from which `max_pool2d` took them, zeros elsewhere.
 
     Forward:   y = 0, then y[n, c, indices[n,c,p,q]] = x[n,c,p,q] in the flattened plane; of equal indices the last wins
@@ -158,7 +173,15 @@ def _last_there(places: Any, size: int) -> Any:
 
 
 @op(linear_in=("x",))
-def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool2d(
+    x: Any,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     r"""The mean of each window.
 
     Forward:   y[n,c,p,q] = 1/m_pq \sum_{i,j} x[n, c, s p + i - P, s q + j - P], x = 0 outside
@@ -221,7 +244,7 @@ def avg_pool2d_input_gradient(
 
 
 @op(linear_in=("x",))
-def adaptive_avg_pool2d(x, output_size):
+def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None] | None) -> Any:
     r"""The means over windows that divide x as evenly as its pixels allow; some overlap where the sizes do not divide.
 
     Forward:   y[n,c,p,q] = mean of x[n,c,h,v] over floor(p H / oh) <= h < ceil((p + 1) H / oh), v alike

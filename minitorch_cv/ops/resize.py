@@ -13,7 +13,13 @@ from .._namespace import raw, xp_of
 from .._op import op
 
 
-def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=None):
+def interpolate(
+    x: Any,
+    size: int | tuple[int, int] | None = None,
+    scale_factor: float | tuple[float, float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Any:
     r"""An image at another size, by its nearest pixels ("nearest") or by weights over the four around ("bilinear").
 
     Forward:   nearest: y[p,q] = x[floor(p r), floor(q r)], r the ratio of input to output size (1 / scale_factor where
