@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minitorch_cv._random import Generator, default_generator, philox
+from minitorch_cv.data._arguments import whole_number
 from minitorch_cv.data._glyph_shapes import SHAPES
 from minitorch_cv.data.dataset import Dataset
 
@@ -50,11 +50,9 @@ class Glyphs:
     def __init__(
         self, count: int, size: int = 64, classes: int | Sequence[str] = 10, generator: Generator | None = None
     ):
-        for name, value, least in (("count", count, 1), ("size", size, 8)):
-            if operator.index(value) < least:
-                raise ValueError(f"glyphs: {name} expects {least} or more; it is {value}")
+        count = whole_number("glyphs: count", count, 1)
+        self.size, self.name = whole_number("glyphs: size", size, 8), "glyphs"
         self.classes = _class_names(classes)
-        self.size, self.name = int(size), "glyphs"
         self.labels = np.arange(count) % len(self.classes)
         self._seed = int((generator or default_generator()).integers(0, 2**63))
 

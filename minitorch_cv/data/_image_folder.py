@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minitorch_cv.data._arguments import whole_number
 from minitorch_cv.data.dataset import Dataset
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -34,8 +34,7 @@ class ImageFolder:
         root = Path(path)
         if not root.is_dir():
             raise FileNotFoundError(f"image_folder: path expects a folder; there is none at {root}")
-        if size is not None and operator.index(size) < 1:
-            raise ValueError(f"image_folder: size expects 1 or more pixels; it is {size}")
+        size = None if size is None else whole_number("image_folder: size", size, 1, " pixels")
         folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         files = [sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES) for folder in folders]
         empty = [folder.name for folder, pictures in zip(folders, files, strict=True) if not pictures]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minitorch_cv._random import Generator, default_generator
+from minitorch_cv.data._arguments import whole_number
 from minitorch_cv.data.transforms import Transform
 
 # In a pass, number 0 of its generator's children is the order of the images; batch k is transformed with number k + 1.
@@ -39,8 +40,8 @@ class DataLoader:
     Shapes: images (B, C, H, W) as the transform makes them; labels (B,). The last batch of a pass is smaller where
     `batch_size` does not divide the number of images, or is left out with `drop_last`.
     Units: images float32; where the transform leaves uint8, divided by 255.
-    Raises: ValueError for an empty dataset or a batch size below 1. What dataset or transform raise comes out of the
-    `for`, from a prefetching thread too.
+    Raises: ValueError for an empty dataset or a batch size below 1; TypeError for one that is not whole. What dataset
+    or transform raise comes out of the `for`, from a prefetching thread too.
 
     dataset: anything with `len(dataset)` and `dataset[indices]`.
     transform: called as `transform(images, generator)`.
@@ -59,17 +60,17 @@ class DataLoader:
     ):
         if not len(dataset):
             raise ValueError("DataLoader: dataset expects at least one image; it is empty")
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size expects 1 or more; it is {batch_size}")
+        batch_size = whole_number("DataLoader: batch_size", batch_size, 1)
+        prefetch = whole_number("DataLoader: prefetch", prefetch, 0, " batches")
+        if transform is not None and not callable(transform):
+            raise TypeError(f"DataLoader: transform expects a function; it is {transform!r}")
         if drop_last and batch_size > len(dataset):
             raise ValueError(
                 f"DataLoader: batch_size with drop_last expects at most the {len(dataset)} images of the dataset; "
                 f"it is {batch_size}, which leaves no batch"
             )
-        if prefetch < 0:
-            raise ValueError(f"DataLoader: prefetch expects 0 or more batches; it is {prefetch}")
-        self.dataset, self.batch_size, self.shuffle = dataset, int(batch_size), bool(shuffle)
-        self.transform, self.drop_last, self.prefetch = transform, bool(drop_last), int(prefetch)
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, bool(shuffle)
+        self.transform, self.drop_last, self.prefetch = transform, bool(drop_last), prefetch
         self._seed = int((generator or default_generator()).integers(0, 2**63))
         self._epoch, self._batch = 0, 0
         self._resumed = False

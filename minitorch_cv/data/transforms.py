@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minitorch_cv._random import Generator
+from minitorch_cv.data._arguments import whole_number
 
 Transform = Callable[[np.ndarray, "Generator | None"], np.ndarray]
 
@@ -53,13 +54,15 @@ class Normalize:
         self.mean, self.std = (np.atleast_1d(np.asarray(values, dtype=np.float32)) for values in (mean, std))
         if self.mean.ndim != 1 or self.std.ndim != 1:
             raise ValueError(f"Normalize: mean and std expect shape (C,); they are {self.mean.shape}, {self.std.shape}")
+        if not np.isfinite(self.mean).all():
+            raise ValueError(f"Normalize: mean expects finite numbers; it is {self.mean.tolist()}")
         if not (self.std > 0).all():
             raise ValueError(f"Normalize: std expects numbers above 0; it is {self.std.tolist()}")
 
     @classmethod
     def fit(cls, images: np.ndarray) -> Normalize:
         """With the mean and the standard deviation of each channel of `images`."""
-        _check_images("Normalize.fit", images)
+        _check_sample("Normalize.fit", images)
         total, squares, count = np.zeros(images.shape[1]), np.zeros(images.shape[1]), 0
         for first in range(0, len(images), 256):  # in parts: the float64 copy of a whole data set would not fit
             part = images[first : first + 256].astype(np.float64)
@@ -96,7 +99,7 @@ class SubtractMeanImage:
     @classmethod
     def fit(cls, images: np.ndarray) -> SubtractMeanImage:
         """With the mean of `images` at each pixel."""
-        _check_images("SubtractMeanImage.fit", images)
+        _check_sample("SubtractMeanImage.fit", images)
         return cls(images.mean(0, dtype=np.float64) * (1 / 255 if images.dtype == np.uint8 else 1.0))
 
     def __call__(self, images: np.ndarray, generator: Generator | None = None) -> np.ndarray:
@@ -119,9 +122,8 @@ class RandomCrop:
     """
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0):
-        self.size, self.padding = _pair("RandomCrop", size), int(padding)
-        if self.padding < 0:
-            raise ValueError(f"RandomCrop: padding expects 0 or more pixels; it is {padding}")
+        self.size = _pair("RandomCrop", size)
+        self.padding = whole_number("RandomCrop: padding", padding, 0, " pixels")
 
     def __call__(self, images: np.ndarray, generator: Generator | None = None) -> np.ndarray:
         generator = _check_random("RandomCrop", images, generator)
@@ -224,7 +226,7 @@ class PCAColor:
     @classmethod
     def fit(cls, images: np.ndarray, std: float = 0.1) -> PCAColor:
         """With the principal components of the colours of `images`, the strongest first."""
-        _check_images("PCAColor.fit", images)
+        _check_sample("PCAColor.fit", images)
         _check_rgb("PCAColor.fit", images)
         mean, second_moment, count = np.zeros(3), np.zeros((3, 3)), 0
         for image in images:  # one at a time, as in Normalize.fit
@@ -258,6 +260,12 @@ def _check_images(name: str, images: np.ndarray) -> None:
         raise ValueError(f"{name}: x expects uint8 or float32 of shape (N, C, H, W); it is {came}")
 
 
+def _check_sample(name: str, images: np.ndarray) -> None:
+    _check_images(name, images)
+    if not images.size:
+        raise ValueError(f"{name}: x expects at least one image; it is {images.shape}")
+
+
 def _check_random(name: str, images: np.ndarray, generator: Generator | None) -> Generator:
     _check_images(name, images)
     if generator is None:
@@ -276,7 +284,8 @@ def _check_fits(name: str, images: np.ndarray, size: tuple[int, int], padded: st
 
 
 def _pair(name: str, size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = size if isinstance(size, tuple) else (size, size)
-    if height < 1 or width < 1:
-        raise ValueError(f"{name}: size expects 1 or more pixels; it is {size}")
-    return int(height), int(width)
+    lengths = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(lengths) != 2:
+        raise ValueError(f"{name}: size expects a whole number or (height, width); it is {size}")
+    height, width = (whole_number(f"{name}: size", length, 1, " pixels") for length in lengths)
+    return height, width

@@ -211,6 +211,20 @@ def test_a_transform_that_loses_images_is_named(dataset):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"batch_size": 64.5}, "batch_size expects a whole number; it is 64.5"),
+        ({"batch_size": "64"}, "batch_size expects a whole number; it is '64'"),
+        ({"batch_size": 4, "prefetch": 0.5}, "prefetch expects a whole number; it is 0.5"),
+        ({"batch_size": 4, "transform": 3}, "transform expects a function; it is 3"),
+    ],
+)
+def test_settings_of_another_type_are_refused(dataset, settings, message):
+    with pytest.raises(TypeError, match=f"^DataLoader: {message}$"):
+        data.DataLoader(dataset, generator=Generator(0), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         ({"batch_size": 0}, "batch_size expects 1 or more; it is 0"),
         (
             {"batch_size": 24, "drop_last": True},

@@ -193,7 +193,29 @@ def test_compose_goes_in_order_and_shares_the_generator():
             "RandomCrop: size (12, 12) expects images at least as large; x (padded) is (5, 3, 11, 9)",
         ),
         (lambda: data.RandomCrop(3, padding=-1), ValueError, "RandomCrop: padding expects 0 or more pixels; it is -1"),
-        (lambda: data.CenterCrop((0, 3)), ValueError, "CenterCrop: size expects 1 or more pixels; it is (0, 3)"),
+        (lambda: data.RandomCrop(3.5), TypeError, "RandomCrop: size expects a whole number; it is 3.5"),
+        (lambda: data.CenterCrop((0, 3)), ValueError, "CenterCrop: size expects 1 or more pixels; it is 0"),
+        (
+            lambda: data.TenCrop([3, 3, 3]),
+            ValueError,
+            "TenCrop: size expects a whole number or (height, width); it is [3, 3, 3]",
+        ),
+        (lambda: data.Normalize(np.nan, 1), ValueError, "Normalize: mean expects finite numbers; it is [nan]"),
+        (
+            lambda: data.Normalize.fit(batch((0, 3, 4, 4))),
+            ValueError,
+            "Normalize.fit: x expects at least one image; it is (0, 3, 4, 4)",
+        ),
+        (
+            lambda: data.SubtractMeanImage.fit(batch((0, 3, 4, 4))),
+            ValueError,
+            "SubtractMeanImage.fit: x expects at least one image; it is (0, 3, 4, 4)",
+        ),
+        (
+            lambda: data.PCAColor.fit(batch((0, 3, 4, 4))),
+            ValueError,
+            "PCAColor.fit: x expects at least one image; it is (0, 3, 4, 4)",
+        ),
         (
             lambda: data.CenterCrop(8)(batch()),
             ValueError,
