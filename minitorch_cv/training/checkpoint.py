@@ -48,12 +48,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
 
     arrays: dict[str, np.ndarray] = {}
     document = {key: _encode(value, str(key), arrays) for key, value in state.items()}
-    metadata = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "crc32": _checksum(arrays),
-        "state": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
-    }
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    metadata = {"format": _FORMAT, "version": _VERSION, "crc32": _checksum(text, arrays), "state": text}
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -95,10 +91,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"load_checkpoint: {path} expects version {_VERSION} of the format; it has {metadata.get('version')!r}"
         )
-    if metadata.get("crc32") != _checksum(arrays):
-        raise CheckpointError(
-            f"load_checkpoint: {path} was altered: the checksum of its arrays is not the one it states"
-        )
+    if metadata.get("crc32") != _checksum(metadata.get("state", ""), arrays):
+        raise CheckpointError(f"load_checkpoint: {path} was altered: its checksum is not the one that it states")
     try:
         return {key: _decode(value, arrays) for key, value in json.loads(metadata["state"]).items()}
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -161,9 +155,9 @@ def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return {key: _decode(entry, arrays) for key, entry in value.items()}
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """CRC-32 of all arrays in the order of their names: safetensors itself does not notice a changed byte."""
-    checksum = 0
+def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """CRC-32 of the JSON and of all arrays in the order of their names: safetensors does not notice a changed byte."""
+    checksum = zlib.crc32(text.encode())
     for name in sorted(arrays):
         content: Any = arrays[name].reshape(-1).view(np.uint8)
         checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
