@@ -6,6 +6,7 @@ import operator
 
 from .._namespace import raw, unbroadcast, xp_of
 from .._op import op
+from .elementwise import one_dtype
 
 
 @op(linear_in=("a", "b"))
@@ -18,6 +19,8 @@ def matmul(a, b):
     Shapes:    a (..., n, k), b (..., k, m), y (..., n, m)
     Raises:    ValueError where the inner sizes differ or the axes before do not broadcast
     """
+    if a.dtype is not b.dtype:
+        a, b = one_dtype(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: a and b expect at least one axis; they are {a.shape} and {b.shape}")
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -70,6 +73,8 @@ def linear(x, weight, bias=None):
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias expects shape {weight.shape[:1]}; it is {bias.shape}")
 
+    if x.dtype is not weight.dtype:
+        x, weight = one_dtype(x, weight)
     outputs, features = weight.shape
     has_bias = bias is not None
 

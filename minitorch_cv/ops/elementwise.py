@@ -24,7 +24,7 @@ def _arithmetic(name: str, function: Callable, a: Any, b: Any) -> Any:
         ) from None
 
 
-def _one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
+def one_dtype(a: Any, b: Any) -> tuple[Any, Any]:
     """The operands; integers and lists take the floating dtype of the other, where NumPy would make float64 of both."""
     a_dtype, b_dtype = getattr(a, "dtype", None), getattr(b, "dtype", None)
     if a_dtype is not b_dtype:
@@ -55,7 +55,7 @@ def add(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -73,7 +73,7 @@ def subtract(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -91,7 +91,7 @@ def multiply(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -112,7 +112,7 @@ def divide(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)
 
     def backward(dy):
@@ -133,7 +133,7 @@ def power(x, exponent):
     Shapes:    x and exponent broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    x, exponent = _one_dtype(x, exponent)
+    x, exponent = one_dtype(x, exponent)
 
     def backward(dy):
         xp = xp_of(dy)
@@ -165,7 +165,7 @@ def maximum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     return raw(_arithmetic, "maximum", np.maximum, a, b), _chosen_gets_the_gradient(operator.gt, a, b)
 
 
@@ -178,7 +178,7 @@ def minimum(a, b):
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
     """
-    a, b = _one_dtype(a, b)
+    a, b = one_dtype(a, b)
     return raw(_arithmetic, "minimum", np.minimum, a, b), _chosen_gets_the_gradient(operator.lt, a, b)
 
 
@@ -344,10 +344,15 @@ def clip(x, min=None, max=None):
     Forward:   y = min(max(x, lower), upper)
     Backward:  dx = dy where lower <= x <= upper, else 0
     Shapes:    y as x; the bounds are numbers
-    Raises:    ValueError where both bounds are None
+    Raises:    ValueError where both bounds are None, TypeError where one is an array
     """
     if min is None and max is None:
         raise ValueError("clip: min and max expect at least one bound; both are None")
+    if np.ndim(min) or np.ndim(max) or is_array(min) or is_array(max):
+        raise TypeError(
+            f"clip: min and max expect numbers, which get no gradient; they are {min!r} and {max!r}. "
+            "Arrays are for maximum() and minimum()"
+        )
     inside = raw(lambda v: (v >= (-np.inf if min is None else min)) & (v <= (np.inf if max is None else max)), x)
 
     def backward(dy):

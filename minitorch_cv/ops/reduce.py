@@ -12,10 +12,12 @@ from .._op import op
 from .._tensor import Tensor
 
 
-def _axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+def all_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     """The reduced axes as numbers in 0 .. ndim - 1."""
     given = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    axes = tuple(sorted({a + ndim if a < 0 else a for a in given}))
+    if not all(isinstance(a, (int, np.integer)) for a in given):
+        raise TypeError(f"{name}: axis expects None, a whole number or several; it is {axis!r}")
+    axes = tuple(sorted({int(a) + ndim if a < 0 else int(a) for a in given}))
     if len(axes) != len(given) or any(not 0 <= a < ndim for a in axes):
         raise ValueError(f"{name}: axis expects different numbers in {-ndim} .. {ndim - 1}; it is {axis}")
     return axes
@@ -35,7 +37,7 @@ def sum(x, axis=None, keepdims=False):
     Shapes:    y as x without the reduced axes (with 1 in their place where keepdims)
     Raises:    ValueError for an axis that x does not have, or has twice
     """
-    shape, axes = x.shape, _axes("sum", axis, x.ndim)
+    shape, axes = x.shape, all_axes("sum", axis, x.ndim)
 
     def backward(dy):
         return xp_of(dy).broadcast_to(_restore(dy, shape, axes), shape)
@@ -52,7 +54,7 @@ def mean(x, axis=None, keepdims=False):
     Shapes:    y as x without the reduced axes (with 1 in their place where keepdims)
     Raises:    ValueError for an axis that x does not have, or has twice, and for no element to take the mean of
     """
-    shape, axes = x.shape, _axes("mean", axis, x.ndim)
+    shape, axes = x.shape, all_axes("mean", axis, x.ndim)
     n = math.prod(shape[a] for a in axes)
     if n == 0:
         raise ValueError(f"mean: x expects at least one element along axis {axis}; its shape is {shape}")
@@ -72,7 +74,7 @@ def var(x: Any, axis: Any = None, correction: float = 0, keepdims: bool = False)
     Shapes:    y as x without the reduced axes (with 1 in their place where keepdims)
     Raises:    ValueError for an axis that x does not have, or has twice, and unless n > correction
     """
-    shape, axes = x.shape, _axes("var", axis, x.ndim)
+    shape, axes = x.shape, all_axes("var", axis, x.ndim)
     n = math.prod(shape[a] for a in axes)
     if not n > correction:
         raise ValueError(f"var: x expects more than correction = {correction} elements along axis {axis}; it has {n}")
@@ -109,7 +111,7 @@ def min(x, axis=None, keepdims=False):
 
 
 def _extreme(name: str, x: Any, axis: Any, keepdims: bool) -> Any:
-    shape, axes = x.shape, _axes(name, axis, x.ndim)
+    shape, axes = x.shape, all_axes(name, axis, x.ndim)
     if math.prod(shape[a] for a in axes) == 0:
         raise ValueError(f"{name}: x expects at least one element along axis {axis}; its shape is {shape}")
 
@@ -144,6 +146,6 @@ def _index_of_extreme(name: str, x: Any, axis: int | None) -> Any:
     if x.size == 0:
         raise ValueError(f"{name}: x expects at least one element; its shape is {x.shape}")
     if axis is not None:
-        (axis,) = _axes(name, axis, x.ndim)
+        (axis,) = all_axes(name, axis, x.ndim)
     index = raw(lambda v: xp_of(v).asarray(getattr(v, name)(axis=axis)), x)
     return Tensor(index) if isinstance(x, Tensor) else index

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .._device import is_array
 from .._namespace import raw, unbroadcast, xp_of
 from .._op import op
 from .._tensor import Tensor
+from .elementwise import one_dtype
+from .reduce import all_axes
 
 
 @op(linear_in=("x",))
@@ -122,11 +123,13 @@ def unsqueeze(x, axis):
 def flip(x, axis=None):
     r"""The elements along axes in reverse order.
 
-    Forward:   y[i] = x[n - 1 - i] along each of the axes
+    Forward:   y[i] = x[n - 1 - i] along each of the axes, all of them where axis is None
     Backward:  dx = dy flipped along the same axes
     Shapes:    y as x
+    Raises:    ValueError for an axis that x does not have, or has twice
     """
-    return raw(lambda v: xp_of(v).flip(v, axis), x), lambda dy: xp_of(dy).flip(dy, axis)
+    axes = all_axes("flip", axis, x.ndim)
+    return raw(lambda v: xp_of(v).flip(v, axes), x), lambda dy: xp_of(dy).flip(dy, axes)
 
 
 @op
@@ -154,6 +157,8 @@ def concatenate(arrays: Sequence[Any], axis: int = 0):
     arrays = tuple(arrays)
     if not arrays:
         raise ValueError("concatenate: arrays expects at least one; it is empty")
+    if arrays[0].ndim == 0:
+        raise ValueError("concatenate: arrays expects at least one axis; number 0 is a number (stack joins numbers)")
     axis = _axis("concatenate", axis, arrays[0].ndim)
     for i, a in enumerate(arrays):
         if a.ndim != arrays[0].ndim or any(
@@ -163,7 +168,8 @@ def concatenate(arrays: Sequence[Any], axis: int = 0):
                 f"concatenate: arrays expects equal shapes but along axis {axis}; "
                 f"number 0 is {arrays[0].shape}, number {i} is {a.shape}"
             )
-    return concatenate_operands(*arrays, axis=axis)
+    floating = next((a for a in arrays if a.dtype.kind == "f"), arrays[0])
+    return concatenate_operands(*(one_dtype(floating, a)[1] for a in arrays), axis=axis)
 
 
 def stack(arrays: Sequence[Any], axis: int = 0):
@@ -176,7 +182,8 @@ def stack(arrays: Sequence[Any], axis: int = 0):
             raise ValueError(
                 f"stack: arrays expects equal shapes; number 0 is {arrays[0].shape}, number {i} is {a.shape}"
             )
-    return concatenate([unsqueeze(a, axis) for a in arrays], _axis("stack", axis, arrays[0].ndim + 1))
+    axis = _axis("stack", axis, arrays[0].ndim + 1)
+    return concatenate([unsqueeze(a, axis) for a in arrays], axis)
 
 
 @op(linear_in=("x",))
@@ -232,8 +239,10 @@ def scatter_add(values, index, shape):
 
 
 def _names_each_element_once(index: Any) -> bool:
+    """Whether numbers, slices and masks make up the index: sequences and integer arrays may repeat themselves."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(not (is_array(i) or isinstance(i, list)) or getattr(i, "dtype", None) == np.bool_ for i in parts)
+    once = (int, np.integer, slice, type(None), type(...))
+    return all(isinstance(i, once) or getattr(i, "dtype", None) == np.bool_ for i in parts)
 
 
 def take_along_axis(x, indices, axis):
@@ -246,9 +255,17 @@ def take_along_axis(x, indices, axis):
             f"it is {indices.dtype} of shape {indices.shape}"
         )
     xp = xp_of(indices)
-    grid = [xp.arange(n).reshape([-1 if k == i else 1 for k in range(x.ndim)]) for i, n in enumerate(indices.shape)]
+    grid = [xp.arange(n).reshape([-1 if k == i else 1 for k in range(x.ndim)]) for i, n in enumerate(x.shape)]
     grid[axis] = indices
-    return getitem(x, tuple(grid))
+    try:
+        return getitem(x, tuple(grid))
+    except IndexError:
+        if all(m in (1, n) for k, (m, n) in enumerate(zip(indices.shape, x.shape)) if k != axis):
+            raise
+        raise ValueError(
+            f"take_along_axis: indices expects the shape of x {x.shape}, or 1, but along axis {axis}; "
+            f"it is {indices.shape}"
+        ) from None
 
 
 def pad(x, pad, mode="constant", value=0.0):
