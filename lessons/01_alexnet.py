@@ -332,7 +332,7 @@ for axis, pair in zip(axes, (("ReLU", "tanh"), ("dropout", "no dropout")), stric
             epochs = np.arange(1, settings.trial_epochs + 1)
             kind = "train" if key == "loss" else "test"
             axis.plot(epochs, histories[name][key], style, color=color, marker="o", label=f"{name}, {kind}")
-    axis.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=f"{pair[0]} against {pair[1]}")
+    axis.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=f"{pair[0]} against {pair[1]}", xticks=epochs)
     axis.legend()
 lesson.figure(figure, "claims")
 lesson.record(claims={name: history.last["test_top1"] for name, history in histories.items()})

@@ -37,9 +37,9 @@ class Lesson:
         figure.savefig(partial, dpi=120, bbox_inches="tight")
         os.replace(partial, path)
         if _in_notebook():
-            from IPython.display import display  # pyright: ignore[reportMissingImports]
+            from IPython.display import Image, display  # pyright: ignore[reportMissingImports]
 
-            display(figure)
+            display(Image(filename=str(path)))
         else:
             print(f"  figure: {_short(path)}")
         import matplotlib.pyplot as plt
