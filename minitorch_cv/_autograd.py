@@ -170,6 +170,8 @@ def _step(
     results = derivative(dy)
     if type(results) is not tuple:
         results = (results,)
+    if len(results) < len(node.inputs):
+        _check_nothing_is_missing(node, len(results))
     gradient: Any
     for operand, gradient in zip(node.inputs, results, strict=False):
         if gradient is None or not isinstance(operand, Tensor) or not operand._requires_grad:
@@ -180,17 +182,35 @@ def _step(
                 continue
         if callable(gradient):
             gradient = gradient()
-        if gradient.shape != operand.data.shape:
+        if getattr(gradient, "shape", None) != operand.data.shape:
             raise RuntimeError(
                 f"backward of {node.operation.__name__}: an operand of shape {operand.shape} "
-                f"got a gradient of shape {gradient.shape}"
+                f"got a gradient of {_described(gradient)}"
             )
+        if gradient.dtype is not operand.data.dtype:
+            gradient = gradient.astype(operand.data.dtype)
         if source is not None:
             gradients[source] = gradients[source] + gradient if source in gradients else gradient
         elif id(operand) in found:
             found[id(operand)] = (operand, found[id(operand)][1] + gradient)
         else:
             found[id(operand)] = (operand, gradient)
+
+
+def _check_nothing_is_missing(node: Node, count: int) -> None:
+    """Behind the last gradient may stand settings: an operand there that requires a gradient was forgotten."""
+    for position, operand in enumerate(node.inputs[count:], count):
+        if isinstance(operand, Tensor) and operand._requires_grad:
+            raise RuntimeError(
+                f"backward of {node.operation.__name__}: {count} gradients came, and operand {position}, "
+                f"{node.operation.parameters[min(position, len(node.operation.parameters) - 1)]} of shape "
+                f"{operand.shape}, requires one; detach it, or return None for it if there is none to have"
+            )
+
+
+def _described(gradient: Any) -> str:
+    shape = getattr(gradient, "shape", None)
+    return f"type {type(gradient).__name__}" if shape is None else f"shape {shape}"
 
 
 def _latest_first(name: str, root: Node) -> list[Node]:

@@ -112,6 +112,39 @@ def test_a_gradient_of_another_shape_is_refused(registry):
         broken(x).sum().backward()
 
 
+def test_a_forgotten_gradient_is_an_error_where_it_is_wanted(registry):
+    @op
+    def half_done(a, b):
+        return a * b, lambda dy: dy * b
+
+    x = Tensor([1.0, 2.0])
+    a, b = Tensor([3.0, 4.0], requires_grad=True), Tensor([3.0, 4.0], requires_grad=True)
+    half_done(a, x).sum().backward()
+    assert a.grad is not None and a.grad.tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match=r"backward of half_done: 1 gradients came, and operand 1, b of shape"):
+        half_done(x, b).sum().backward()
+
+
+@pytest.mark.parametrize(("wrong", "what"), [(lambda dy: 1.0, "float"), (lambda dy: [dy], "list")])
+def test_a_gradient_that_is_no_array_is_named(registry, wrong, what):
+    @op
+    def no_array(x):
+        return x * 2, wrong
+
+    with pytest.raises(RuntimeError, match=rf"backward of no_array: .* got a gradient of type {what}"):
+        no_array(Tensor([1.0, 2.0], requires_grad=True)).sum().backward()
+
+
+def test_a_gradient_gets_the_dtype_of_its_operand(registry):
+    @op
+    def doubled(x):
+        return x * 2, lambda dy: dy * np.float64(2.0)  # in NumPy float32 times float64
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    doubled(x).sum().backward()
+    assert x.grad is not None and x.grad.dtype == np.float32 and x.grad.tolist() == [2.0, 2.0]
+
+
 def test_nothing_is_recorded_without_need():
     x = Tensor([1.0])
     assert (x * 2)._node is None
