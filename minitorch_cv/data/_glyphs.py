@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minitorch_cv._arguments import whole_number
 from minitorch_cv._random import Generator, default_generator, philox
-from minitorch_cv.data._arguments import whole_number
 from minitorch_cv.data._glyph_shapes import SHAPES
 from minitorch_cv.data.dataset import Dataset
 

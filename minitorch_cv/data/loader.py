@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minitorch_cv._arguments import whole_number
 from minitorch_cv._random import Generator, default_generator
-from minitorch_cv.data._arguments import whole_number
 from minitorch_cv.data.transforms import Transform
 
 # In a pass, number 0 of its generator's children is the order of the images; batch k is transformed with number k + 1.

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from minitorch_cv._arguments import whole_number
 from minitorch_cv._random import Generator
-from minitorch_cv.data._arguments import whole_number
 
 Transform = Callable[[np.ndarray, "Generator | None"], np.ndarray]
 

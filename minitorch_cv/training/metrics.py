@@ -10,6 +10,9 @@ import numpy as np
 from .._device import to_numpy
 from .._tensor import Tensor
 
+RESERVED = ("epoch", "lr", "loss", "seconds", "images_per_second")
+"""What a run measures of itself."""
+
 # Called as `metric(logits, labels)` on arrays; returns the mean over the batch.
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -120,8 +123,10 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
             raise TypeError(
                 f"metrics: expects 'top1', 'top5', ... and named functions (logits, labels); one is {metric!r}"
             )
-        if name in found or name in ("loss", "lr", "epoch", "seconds"):
-            raise ValueError(f"metrics: expects different names, none of loss, lr, epoch, seconds; one is {name!r}")
+        if name in found or name in RESERVED or name.startswith("test_"):
+            raise ValueError(
+                f"metrics: expects different names, none of {', '.join(RESERVED)} or test_...; one is {name!r}"
+            )
         found[name] = cast(Metric, metric)
     return found
 

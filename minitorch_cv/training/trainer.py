@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import platform
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import ops
+from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_device, to_numpy
-from .._random import Generator, default_generator
+from .._random import Generator
 from .._tensor import Tensor
 from ..nn import Module
 from ..optim import ExponentialMovingAverage, Optimizer, ReduceLROnPlateau, clip_grad_norm_
@@ -26,6 +25,7 @@ from ._batches import at_start_of_pass, close, count, with_position
 from ._interrupts import Interrupts
 from ._log import Log, set_aside
 from ._progress import Reporter, reporter_for
+from ._reproducibility import environment, generators_of, warn_of_another_environment
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .history import History
 from .metrics import Metric, RunningMeans, named_metrics
@@ -107,11 +107,13 @@ class Trainer:
             raise ValueError("Trainer: ema expects to have been made for the trainer's model; it has another one")
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"Trainer: clip_norm expects a number above 0; it is {clip_norm}")
-        if checkpoint_every is not None and (checkpoint is None or checkpoint_every < 1):
-            raise ValueError(
-                f"Trainer: checkpoint_every expects 1 or more steps and a checkpoint to write; "
-                f"it is {checkpoint_every}, checkpoint is {checkpoint!r}"
-            )
+        if checkpoint_every is not None:
+            checkpoint_every = whole_number("Trainer: checkpoint_every", checkpoint_every, 1, " steps")
+            if checkpoint is None:
+                raise ValueError(
+                    "Trainer: checkpoint_every expects a checkpoint to write; "
+                    f"it is {checkpoint_every}, checkpoint is None"
+                )
         self.model, self.optimizer, self.ema = model, optimizer, ema
         self.schedule, self.schedule_per = schedule, schedule_per
         self.loss_fn = ops.cross_entropy if loss_fn is None else loss_fn
@@ -124,7 +126,7 @@ class Trainer:
         self.log = None if log is None else Log(log)
         self.progress = progress
         self.device = device
-        self.generators = _generators(model, generators)
+        self.generators = generators_of(model, generators)
         self.history = History()
         self.epochs_done, self.steps_done = 0, 0
         self._running, self._seconds, self._lr = RunningMeans(), 0.0, 0.0
@@ -144,8 +146,7 @@ class Trainer:
         `<name>.previous`.
         Raises: ValueError for epochs below 1; RuntimeError after a step that was cut in its middle.
         """
-        if epochs < 1:
-            raise ValueError(f"fit: epochs expects 1 or more; it is {epochs}")
+        epochs = whole_number("fit: epochs", epochs, 1)
         if resume and self.checkpoint is None:
             raise ValueError("fit: resume expects a Trainer with a checkpoint; it has none")
         if resume and self.checkpoint is not None and self.checkpoint.exists() and (self._new or self._updating):
@@ -179,6 +180,10 @@ class Trainer:
         return self.history
 
     def _open_files(self) -> None:
+        for name, path in (("checkpoint", self.checkpoint), ("log", self.log and self.log.path)):
+            # Said now, and not after an epoch whose work would be lost.
+            if path is not None and not path.absolute().parent.is_dir():
+                raise ValueError(f"fit: {name} expects a file in a folder that exists; it is {str(path)!r}")
         if self._new and self.log is not None:
             set_aside(self.log.path)
         if self._new and self.checkpoint is not None:
@@ -404,7 +409,7 @@ class Trainer:
                 "seconds": self._seconds,
                 "lr": self._lr,
             },
-            "environment": _environment(),
+            "environment": environment(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -428,7 +433,7 @@ class Trainer:
             raise
         self._boundary = self._mark()
         self._updating = self._new = False
-        _warn_of_another_environment(state["environment"])
+        warn_of_another_environment(state["environment"])
 
     def _load_parts(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -486,44 +491,3 @@ _PARTS = (
     "progress",
     "environment",
 )
-
-
-def _generators(model: Module, more: Sequence[Generator] | Mapping[str, Generator]) -> dict[str, Generator]:
-    """Every generator of a run by name, each once: the default one, those that modules hold, and `more`."""
-    named = more.items() if isinstance(more, Mapping) else ((str(i), generator) for i, generator in enumerate(more))
-    candidates = [("default", default_generator())]
-    for prefix, module in model.named_modules():
-        for name, value in vars(module).items():
-            if isinstance(value, Generator):
-                candidates.append((f"model.{prefix}.{name}" if prefix else f"model.{name}", value))
-    for name, generator in named:
-        if not isinstance(generator, Generator):
-            raise TypeError(f"Trainer: generators expects minitorch_cv Generators; {name!r} is {generator!r}")
-        candidates.append((f"generators.{name}", generator))
-    found: dict[str, Generator] = {}
-    for name, generator in candidates:
-        if not any(generator is other for other in found.values()):
-            found[name] = generator
-    return found
-
-
-def _environment() -> dict[str, str]:
-    """On what the bits of a run depend, besides the run itself."""
-    from .. import __version__
-
-    return {
-        "minitorch_cv": __version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count()),
-        "kernels": os.environ.get("MINITORCH_CV_KERNELS") or "as they suit",
-    }
-
-
-def _warn_of_another_environment(saved: Mapping[str, str]) -> None:
-    here = _environment()
-    changed = [f"{name} {saved.get(name)!r}, now {here[name]!r}" for name in here if saved.get(name) != here[name]]
-    if changed:
-        warnings.warn(
-            f"the run goes on, but perhaps not to the same bits: it was saved with {'; '.join(changed)}", stacklevel=3
-        )

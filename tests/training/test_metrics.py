@@ -87,7 +87,17 @@ def test_metrics_by_name_and_by_function():
     assert list(named_metrics({"miss": error})) == ["miss"]
 
 
-@pytest.mark.parametrize("metrics", [("top0",), ("accuracy",), ("top1", "top1"), {"loss": lambda z, y: 0.0}])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        ("top0",),
+        ("accuracy",),
+        ("top1", "top1"),
+        {"loss": lambda z, y: 0.0},
+        {"images_per_second": lambda z, y: 0.0},
+        {"test_top1": lambda z, y: 0.0},
+    ],
+)
 def test_unknown_metrics_are_named(metrics):
     with pytest.raises(ValueError, match=r"^metrics: expects "):
         named_metrics(metrics)

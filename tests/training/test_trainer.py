@@ -279,6 +279,8 @@ def other_net():
         ({"schedule_per": "batch"}, ValueError, r"schedule_per expects 'epoch' or 'step'; it is 'batch'"),
         ({"clip_norm": 0}, ValueError, r"clip_norm expects a number above 0; it is 0"),
         ({"checkpoint_every": 5}, ValueError, r"checkpoint_every expects .*; it is 5, checkpoint is None"),
+        ({"checkpoint_every": 0}, ValueError, r"checkpoint_every expects 1 or more steps; it is 0"),
+        ({"checkpoint_every": 2.5}, TypeError, r"checkpoint_every expects a whole number; it is 2.5"),
         ({"log": "run.txt"}, ValueError, r"path expects a name that ends in .csv or .jsonl; it is 'run.txt'"),
         ({"generators": [np.random.default_rng(0)]}, TypeError, r"generators expects minitorch_cv Generators; '0' is"),
         ({"train_loader": iter([])}, TypeError, r"train_loader expects a DataLoader, or batches that can be iterated"),
@@ -307,6 +309,11 @@ def test_calls_that_do_not_fit_are_named(net, rng):
     trainer = trainer_of(net, batches(rng))
     with pytest.raises(ValueError, match=r"^fit: epochs expects 1 or more; it is 0"):
         trainer.fit(0)
+    with pytest.raises(TypeError, match=r"^fit: epochs expects a whole number; it is 1.5"):
+        trainer.fit(1.5)
+    for name, path in (("checkpoint", "absent/run.safetensors"), ("log", "absent/run.csv")):
+        with pytest.raises(ValueError, match=rf"^fit: {name} expects a file in a folder that exists; it is '{path}'"):
+            trainer_of(net, batches(rng), **{name: path}).fit(1)
     with pytest.raises(ValueError, match=r"^fit: resume expects a Trainer with a checkpoint; it has none"):
         trainer.fit(1, resume=True)
     with pytest.raises(ValueError, match=r"^evaluate: loader expects batches, since the Trainer has no test_loader"):

@@ -1,4 +1,4 @@
-"""Checks of arguments that the parts of this package have in common."""
+"""Checks of arguments that several parts of the package have in common."""
 
 from __future__ import annotations
 
