@@ -285,6 +285,7 @@ def _check_count(name: str, argument: str, count: Any, reduction: str) -> None:
 def _checked_target(name: str, x: Any, target: Any, reduction: str) -> Any:
     """The target in the dtype of x, after a check of its shape."""
     _check_reduction(name, reduction)
+    target = target if hasattr(target, "dtype") else np.asarray(target, x.dtype)
     if target.shape != x.shape:
         raise ValueError(f"{name}: target expects the shape of x {x.shape}; it is {target.shape}")
     _check_count(name, "x", x.size, reduction)
@@ -295,14 +296,24 @@ def _factor(name: str, argument: str, x: Any, factor: Any) -> Any:
     """A constant factor, after a check that it broadcasts to x; 1 where there is none."""
     if factor is None:
         return 1.0
-    factor = raw(lambda v: v, factor)
+    factor = _constant(name, argument, x, factor)
     try:
-        fits = np.broadcast_shapes(np.shape(factor), x.shape) == x.shape
+        fits = np.broadcast_shapes(factor.shape, x.shape) == x.shape
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"{name}: {argument} expects a shape that broadcasts to x {x.shape}; it is {np.shape(factor)}")
-    return factor if factor.dtype == x.dtype else factor.astype(x.dtype)
+        raise ValueError(f"{name}: {argument} expects a shape that broadcasts to x {x.shape}; it is {factor.shape}")
+    return factor
+
+
+def _constant(name: str, argument: str, x: Any, value: Any) -> Any:
+    """Numbers that are not differentiated, as an array of the dtype of x."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(
+            f"{name}: {argument} expects constants; it requires a gradient, and would get none (detach it)"
+        )
+    value = raw(lambda v: v, value)
+    return (value if is_array(value) else np.asarray(value)).astype(x.dtype, copy=False)
 
 
 def _reduced(each: Any, reduction: str) -> Any:
@@ -341,10 +352,10 @@ def _class_weight(name: str, x: Any, weight: Any) -> Any:
     """The classes' weights as an array that broadcasts along axis 1 of x; a constant."""
     if weight is None:
         return None
-    weight = raw(lambda v: v, weight)
+    weight = _constant(name, "weight", x, weight)
     if weight.shape != x.shape[1:2]:
         raise ValueError(f"{name}: weight expects shape {x.shape[1:2]}, one for each class; it is {weight.shape}")
-    return weight.astype(x.dtype, copy=False).reshape((-1,) + (1,) * (x.ndim - 2))
+    return weight.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
 def _class_indices(name: str, x: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any, Any]:

@@ -76,3 +76,26 @@ def test_gaussian_nll_is_least_at_the_true_variance():
     x, target = np.zeros((1, 1)), np.full((1, 1), 3.0)
     losses = [ops.gaussian_nll_loss(x, target, np.full((1, 1), v)) for v in (8.9, 9.0, 9.1)]
     assert losses[1] == min(losses)
+
+
+def test_targets_and_weights_may_be_numbers_and_lists():
+    x = mt.Tensor(np.array([0.5, -1.0, 2.0], np.float32), requires_grad=True)
+    loss = ops.binary_cross_entropy_with_logits(x, [0.25, 1, 1], weight=[1.0, 2.0, 3.0], pos_weight=3.0)
+    arrays = [np.array(v, np.float32) for v in ([0.25, 1, 1], [1, 2, 3], [3, 3, 3])]
+    assert loss.dtype == np.float32
+    assert loss.item() == ops.binary_cross_entropy_with_logits(x, arrays[0], arrays[1], pos_weight=arrays[2]).item()
+    assert ops.mse_loss(x, [0.5, -1, 2]).item() == 0.0
+    rows = mt.Tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
+    weighted = ops.cross_entropy(rows, [0, 2], weight=[1.0, 2.0, 3.0])
+    assert weighted.item() == ops.cross_entropy(rows, np.array([0, 2]), np.array([1, 2, 3], np.float32)).item()
+    with pytest.raises(ValueError, match=r"mse_loss: target expects the shape of x \(3,\); it is \(\)"):
+        ops.mse_loss(x, 0.0)
+
+
+def test_weights_are_constants():
+    x, weight = mt.Tensor(np.zeros((1, 2))), mt.Tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(ValueError, match="cross_entropy: weight expects constants; it requires a gradient"):
+        ops.cross_entropy(x, np.array([0]), weight)
+    loss = ops.binary_cross_entropy_with_logits(x, np.zeros((1, 2)), weight)
+    with pytest.raises(RuntimeError, match="2 gradients came, and operand 2, weight of shape"):
+        loss.backward()

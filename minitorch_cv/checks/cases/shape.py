@@ -9,6 +9,7 @@ from ...ops import (
     concatenate,
     expand,
     flatten,
+    flip,
     getitem,
     pad,
     permute,
@@ -337,6 +338,7 @@ ERRORS = [
         ValueError,
         "scatter_add: values expects shape (3,), that of the elements at the index; it is (2,)",
     ),
+    ErrorCase("flip", lambda: flip(_x, 2), ValueError, "flip: axis expects different numbers in -2 .. 1; it is 2"),
     ErrorCase(
         "take_along_axis",
         lambda: take_along_axis(_x, np.array([0, 1]), 1),
