@@ -36,5 +36,5 @@ def test_a_lesson_takes_one_mode():
     run = subprocess.run(
         [sys.executable, LESSONS[0], "--quick", "--full"], capture_output=True, text=True, encoding="utf-8", check=False
     )
-    assert run.returncode == 1
-    assert run.stderr.strip() == "lesson: choose one of --quick and --full"
+    assert run.returncode == 2
+    assert run.stderr.endswith("error: argument --full: not allowed with argument --quick\n")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -55,20 +58,43 @@ class Lesson:
         self.results["seconds"] = round(time.perf_counter() - self._began, 1)
         path = self.folder / "results.json"
         partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(self.results, indent=2, default=float) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(_plain(self.results), indent=2, allow_nan=False, default=float) + "\n", encoding="utf-8")
         os.replace(partial, path)
         print(f"{self.mode} run of {self.topic}: {self.results['seconds']} s")
         print(f"figures and results.json are in {_short(self.folder)}")
 
 
 def _mode() -> str:
-    flags = [mode for mode in MODES if f"--{mode}" in sys.argv[1:]]
-    if len(flags) > 1:
-        raise SystemExit("lesson: choose one of --quick and --full")
-    mode = flags[0] if flags else os.environ.get("MINITORCH_CV_LESSON", "default")
+    mode = _mode_asked_for() or os.environ.get("MINITORCH_CV_LESSON", "default")
     if mode not in MODES:
         raise SystemExit(f"lesson: MINITORCH_CV_LESSON expects one of {', '.join(MODES)}; it is {mode!r}")
     return mode
+
+
+def _mode_asked_for() -> str | None:
+    """The mode that the command line asks for. A script of lessons refuses other arguments; a notebook has its own."""
+    parser = argparse.ArgumentParser(description="Run a lesson.", allow_abbrev=False)
+    modes = parser.add_mutually_exclusive_group()
+    for mode, text in (
+        ("quick", "every cell, at a size that takes under a minute"),
+        ("full", "the experiments at a size for a GPU"),
+    ):
+        modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, help=text)
+    known, others = parser.parse_known_args()
+    if others and re.fullmatch(r"\d\d_\w+\.py", Path(sys.argv[0]).name):
+        parser.error(f"expects --quick or --full; it is {' '.join(others)}")
+    return known.mode
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of any kind in the types of JSON, which has no NaN and no infinity: None stands for them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _folder() -> Path:
