@@ -338,7 +338,7 @@ def cos(x):
 
 
 @op
-def clip(x, min=None, max=None):
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     r"""Values held between two bounds, either of which may be None.
 
     Forward:   y = min(max(x, lower), upper)
