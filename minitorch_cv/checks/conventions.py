@@ -33,7 +33,8 @@ class GradientPair:
     """A forward and its backward with their arguments bound.
 
     arguments: name -> value in forward's order, arrays of floats as float64; changed: sentences on arguments changed in
-    place, filled by `run`; convention: how backward is called, known after `run`.
+    place, filled by `run`; convention: how backward is called, known after `run`; unknown_gradients: keys of the dict
+    that backward returned which name no argument.
     Raises: CheckError, for arguments that do not fit and for whatever the two functions raise.
     """
 
@@ -49,6 +50,7 @@ class GradientPair:
         self.changed: list[str] = []
         self.convention = ""
         self.without_upstream = False
+        self.unknown_gradients: list[str] = []
 
     def _named(self, inputs: Any, names: Any) -> dict[str, Any]:
         parameters = _parameters(self.forward_function)
@@ -187,7 +189,7 @@ class GradientPair:
                 return functools.partial(function, dy, *result[1:])
             return functools.partial(function, dy, *values.values())
         fits = _Fit(parameters)
-        by_name = self._named_arguments(parameters, dy, y, values)
+        by_name = self._named_arguments(parameters, dy, y, values, cached=isinstance(result, tuple))
         if by_name is not None:
             return by_name
         if isinstance(result, tuple) and len(result) > 1:
@@ -220,7 +222,9 @@ class GradientPair:
             f"(dout, cache) where {self.forward_name} returns (out, cache); neither fits{_where(function)}"
         )
 
-    def _named_arguments(self, parameters, dy: Any, y: np.ndarray, values: dict[str, Any]) -> Callable[[], Any] | None:
+    def _named_arguments(
+        self, parameters: list[inspect.Parameter], dy: Any, y: np.ndarray, values: dict[str, Any], cached: bool
+    ) -> Callable[[], Any] | None:
         """Backward by its arguments' names, if its names say it all: the upstream gradient and forward's arguments."""
         named = [p for p in parameters if p.kind in (*_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)]
         if len(named) != len(parameters) or not named:
@@ -228,6 +232,10 @@ class GradientPair:
         upstream = next((p.name for p in named if p.name in UPSTREAM_NAMES and p.name not in values), None)
         if upstream is None and named[0].name not in values:
             upstream = named[0].name
+        if upstream is None and not cached:  # backward(x, w, g): the one argument that is not forward's
+            required = [p.name for p in named if p.default is p.empty]
+            strange = [name for name in required if name not in values and name not in _OUTPUT_NAMES]
+            upstream = strange[0] if len(strange) == 1 else None
         args, kwargs, passed, stop = [], {}, [], False
         for p in named:
             if p.name == upstream:
@@ -291,12 +299,14 @@ class GradientPair:
         )
 
     def _gradients_from_dict(self, gradients: dict) -> dict[str, Any]:
-        found = {}
+        found, unknown = {}, list(gradients)
         for name in self.arguments:
             for key in (f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad", name, f"dL_d{name}"):
                 if key in gradients:
                     found[name] = gradients[key]
+                    unknown.remove(key)
                     break
+        self.unknown_gradients = [str(key) for key in unknown]
         if not found:
             raise CheckError(
                 f"{self.backward_name}: expected gradients under the names of the inputs, with or without a leading d "
@@ -369,7 +379,10 @@ def _fresh(value: Any) -> Any:
     """A copy that a function may spoil; an array keeps its strides."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.copy() if value.flags.c_contiguous else _same_strides(value)
-    return copy.deepcopy(value)
+    try:
+        return copy.deepcopy(value)
+    except TypeError:  # what cannot be copied, such as a module or an open file, is no place to keep numbers in
+        return value
 
 
 def _same_strides(array: np.ndarray) -> np.ndarray:

@@ -133,9 +133,10 @@ def _chosen(pair: GradientPair, gradients: dict[str, Any], wrt: Iterable[str] | 
 
 def _note_circumstances(report: Report, pair: GradientPair, gradients: dict[str, Any], chosen: list[str]) -> None:
     report.notes.append(f"called as {pair.convention}" if pair.convention else "called with its inputs in order")
+    unknown = f" ({', '.join(pair.unknown_gradients)} names no argument)" if pair.unknown_gradients else ""
     for name in pair.arrays:
         if name not in chosen:
-            report.notes.append(f"{name} was not checked: {pair.backward_name} returns no gradient for it")
+            report.notes.append(f"{name} was not checked: {pair.backward_name} returns no gradient for it{unknown}")
     if pair.promoted:
         report.notes.append(f"checked in float64; {', '.join(pair.promoted)} came in lower precision")
     if pair.output_dtype.kind == "f" and pair.output_dtype.itemsize < 8:

@@ -40,7 +40,7 @@ class Lesson:
         figure.savefig(partial, dpi=120, bbox_inches="tight")
         os.replace(partial, path)
         if _in_notebook():
-            from IPython.display import Image, display  # pyright: ignore[reportMissingImports]
+            from IPython.display import Image, display  # pyright: ignore[reportPrivateImportUsage]
 
             display(Image(filename=str(path)))
         else:
@@ -58,7 +58,8 @@ class Lesson:
         self.results["seconds"] = round(time.perf_counter() - self._began, 1)
         path = self.folder / "results.json"
         partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(_plain(self.results), indent=2, allow_nan=False, default=float) + "\n", encoding="utf-8")
+        text = json.dumps(_plain(self.results), indent=2, allow_nan=False, default=float)
+        partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, path)
         print(f"{self.mode} run of {self.topic}: {self.results['seconds']} s")
         print(f"figures and results.json are in {_short(self.folder)}")

@@ -102,6 +102,18 @@ def test_upstream_gradient_last_and_output_by_name():
     assert report, str(report)
     report = check_gradient(lambda x: np.exp(x), lambda dy, x, y: dy * y, (X,))
     assert report, str(report)
+    report = check_gradient(lambda x, w: x @ w, lambda x, w, g: (g @ w.T, x.T @ g), (X, W))
+    assert report, str(report)
+
+
+def test_a_gradient_under_an_unknown_name_is_noted():
+    report = check_gradient(lambda x, w: x @ w, lambda dy, x, w: {"dx": dy @ w.T, "dW": x.T @ dy}, (X, W))
+    assert "note: w was not checked: backward returns no gradient for it (dW names no argument)" in str(report)
+
+
+def test_an_argument_that_cannot_be_copied_is_passed_on():
+    report = check_gradient(lambda x, xp: xp.exp(x), lambda dy, x, xp: dy * xp.exp(x), (X, np))
+    assert report, str(report)
 
 
 def test_settings_reach_forward_and_backward_by_name():
