@@ -187,8 +187,11 @@ def _step(
                 f"backward of {node.operation.__name__}: an operand of shape {operand.shape} "
                 f"got a gradient of {_described(gradient)}"
             )
-        if gradient.dtype is not operand.data.dtype:
-            gradient = gradient.astype(operand.data.dtype)
+        if gradient.dtype != operand.data.dtype:
+            raise RuntimeError(
+                f"backward of {node.operation.__name__}: a {operand.dtype} operand got a {gradient.dtype} gradient "
+                "(NumPy's float64 scalars make float64 of everything: use Python's numbers)"
+            )
         if source is not None:
             gradients[source] = gradients[source] + gradient if source in gradients else gradient
         elif id(operand) in found:
