@@ -21,6 +21,8 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        if isinstance(params, Tensor):
+            raise TypeError(f"{type(self).__name__}: params expects a list of Tensors or of groups; it is one Tensor")
         groups = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params expects at least one parameter; it is empty")
@@ -67,7 +69,16 @@ class Optimizer:
                 p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        Raises ValueError, before anything changes, for a gradient of another shape than its parameter.
+        """
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None and p.grad.shape != p.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}: grad expects its parameter's shape {p.shape}; it is {p.grad.shape}"
+                    )
         states = iter(self.state)
         for group in self.param_groups:
             for p in group["params"]:

@@ -26,7 +26,7 @@ class Schedule:
 
     def _apply(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.initial, strict=True):
-            group["lr"] = lr * self.factor(self.last_step)
+            group["lr"] = float(lr * self.factor(self.last_step))  # a lambda may return a NumPy scalar
 
     def step(self) -> None:
         self.last_step += 1

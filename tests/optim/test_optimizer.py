@@ -267,6 +267,19 @@ def test_wrong_settings_are_named(make, error, message):
         make(parameter([1.0]))
 
 
+def test_a_gradient_of_another_shape_is_refused_before_anything_changes():
+    parameters = [mt.nn.Parameter(np.ones(2)), mt.nn.Parameter(np.ones((2, 1)))]
+    parameters[0].grad, parameters[1].grad = mt.Tensor(np.ones(2)), mt.Tensor(np.ones(1))
+    with pytest.raises(ValueError, match=r"SGD: grad expects its parameter's shape \(2, 1\); it is \(1,\)"):
+        SGD(parameters, 0.1).step()
+    assert parameters[0].tolist() == [1.0, 1.0]
+
+
+def test_one_tensor_is_no_list_of_parameters():
+    with pytest.raises(TypeError, match="SGD: params expects a list of Tensors or of groups; it is one Tensor"):
+        SGD(mt.nn.Parameter(np.ones(2)))
+
+
 def test_a_subclass_only_says_how_a_parameter_changes():
     class SignDescent(Optimizer):
         def _update(self, group, parameter, gradient, state):
