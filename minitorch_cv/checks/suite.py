@@ -66,8 +66,13 @@ def public_functions() -> list[str]:
 
 
 def known_names() -> list[str]:
-    """Public functions and operations, and the stems of the files of cases."""
-    return sorted({*public_functions(), *OPS, *(case.function for case in collect()[0])})
+    """Public functions and operations, and the stems of the files in which they stand, such as pool2d."""
+    functions = _functions()
+    return sorted({*functions, *map(_home, functions)})
+
+
+def _functions() -> set[str]:
+    return {*public_functions(), *OPS, *(case.function for case in collect()[0])}
 
 
 def select(names: Iterable[str]) -> tuple[list[Case], list[str]]:
@@ -80,7 +85,7 @@ def select(names: Iterable[str]) -> tuple[list[Case], list[str]]:
 
 
 def _home(function: str) -> str:
-    """The public function in whose file an operation stands that bears the file's name, such as batch_norm."""
+    """The stem of the file in which a function stands."""
     module = getattr(getattr(ops, function, None) or OPS.get(function), "__module__", "")
     return module.rpartition(".")[2].lstrip("_")
 
@@ -94,7 +99,7 @@ def gaps(reached: Iterable[str], names: Sequence[str] = ()) -> list[str]:
     reached = {*reached, *(case.function for case in cases)}
     with_reference = {case.function for case in cases if case.reference is not None}
     with_error = {error.function for error in errors}
-    wanted = [name for name in known_names() if not names or name in names]
+    wanted = sorted(name for name in _functions() if not names or name in names or _home(name) in names)
     found = []
     for name in wanted:
         function = getattr(ops, name, None) or OPS[name]

@@ -198,3 +198,11 @@ def test_processes_give_what_one_gives():
     together = suite.in_processes(suite._check_indexed, [(i, 1) for i in tasks], 2, True)
     assert [result.function for result in together] == names
     assert all(result.ok for result in together)
+
+
+def test_a_stem_names_all_that_stands_in_its_file():
+    cases, unknown = suite.select(["residual", "reduce"])
+    assert not unknown
+    assert {case.function for case in cases} == {"add_relu", "argmax", "argmin", "max", "mean", "min", "sum", "var"}
+    assert {gap.partition(":")[0] for gap in gaps([], ["residual"])} <= {"add_relu"}
+    assert suite.select(["residuals"]) == ([], ["residuals"])
