@@ -346,9 +346,10 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     Shapes:    y as x; the bounds are numbers
     Raises:    ValueError where both bounds are None, TypeError where one is an array
     """
-    if min is None and max is None:
+    bounds: tuple[Any, Any] = (min, max)
+    if all(bound is None for bound in bounds):
         raise ValueError("clip: min and max expect at least one bound; both are None")
-    if np.ndim(min) or np.ndim(max) or is_array(min) or is_array(max):
+    if any(is_array(bound) or np.ndim(bound) for bound in bounds):
         raise TypeError(
             f"clip: min and max expect numbers, which get no gradient; they are {min!r} and {max!r}. "
             "Arrays are for maximum() and minimum()"
