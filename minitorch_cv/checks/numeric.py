@@ -217,14 +217,20 @@ class _Probe:
         """Try steps from the ladder until one is good enough; else the best of all, or a kink."""
         best: Slope | None = None
         finest: Slope | None = None
+        contrary: Slope | None = None
         ladder = [relative for relative in _LADDER if relative >= math.sqrt(self.precision)]
         fine = min(ladder)
         touched = np.zeros(self.y.size, bool)
         for scale in scales:
             for relative in ladder:
                 slope, size = self._measure(move, scale * relative, touched)
-                if slope is None or _contradicts(slope, best):
+                if slope is None:
                     continue
+                if _contradicts(slope, best):
+                    if contrary is None or not _confirms(slope, contrary):
+                        contrary = slope
+                        continue
+                    best = None  # the coarse step strode over whole waves of the function
                 if relative <= max(fine, 2.0**-13):
                     finest = slope
                 if best is None or slope.uncertainty < best.uncertainty:
@@ -307,6 +313,13 @@ def _contradicts(finer: Slope, coarser: Slope | None) -> bool:
     if coarser is None or coarser.uncertainty > 5e-2 * abs(coarser.value):
         return False
     return abs(finer.value - coarser.value) > 10 * (finer.uncertainty + coarser.uncertainty)
+
+
+def _confirms(finer: Slope, coarser: Slope) -> bool:
+    """Whether of two slopes that contradict a third the finer repeats the coarser, and more exactly: noise does not."""
+    if coarser.uncertainty > 5e-2 * abs(coarser.value) or finer.uncertainty > coarser.uncertainty:
+        return False
+    return abs(finer.value - coarser.value) <= finer.uncertainty + coarser.uncertainty
 
 
 def _settle_small(full: dict[str, np.ndarray], status: np.ndarray) -> None:

@@ -70,6 +70,15 @@ def test_a_kink_beside_the_point_does_not_spoil_its_slope(distance):
     np.testing.assert_allclose(numeric.value, v * ((x > 0) + 0.2 * x), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("frequency", [1e3, 1e4, 1e5])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_step_over_whole_waves_is_refuted_by_finer_ones(frequency, seed):
+    x = np.random.default_rng(seed).standard_normal(8)
+    numeric, v = measured(lambda x: np.sin(frequency * x), x)
+    assert numeric.smooth.all()
+    np.testing.assert_allclose(numeric.value, v * frequency * np.cos(frequency * x), rtol=1e-5)
+
+
 def test_jumps_and_infinite_slopes_are_not_taken_for_derivatives():
     numeric, _ = measured(np.floor, np.array([1.0, 2.0, 2.5]))
     assert numeric.status.tolist() == ["unresolved", "unresolved", "smooth"]
