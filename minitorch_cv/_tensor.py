@@ -183,7 +183,10 @@ class Tensor:
         ):
             if dtype is not None:
                 raise ValueError(f"to: device expects 'cpu' or 'cuda'; it is {device!r}")
-            device, dtype = None, device
+            try:
+                device, dtype = None, np.dtype(device)
+            except TypeError:
+                raise ValueError(f"to: expects a device, 'cpu' or 'cuda', or a dtype; it is {device!r}") from None
         result = self
         if dtype is not None and np.dtype(dtype) != self.dtype:
             result = ops.astype(result, np.dtype(dtype))
@@ -330,8 +333,12 @@ class Tensor:
     def __and__(self, other: Any) -> Tensor:
         return Tensor(self.data & _plain(other))
 
+    __rand__ = __and__
+
     def __or__(self, other: Any) -> Tensor:
         return Tensor(self.data | _plain(other))
+
+    __ror__ = __or__
 
     # ---- indexing
 
@@ -388,11 +395,11 @@ class Tensor:
     def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         return ops.min(self, axis, keepdims)
 
-    def argmax(self, axis: int | None = None) -> Tensor:
-        return ops.argmax(self, axis)
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmax(self, axis, keepdims)
 
-    def argmin(self, axis: int | None = None) -> Tensor:
-        return ops.argmin(self, axis)
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
+        return ops.argmin(self, axis, keepdims)
 
     # ---- shape
 
@@ -419,6 +426,10 @@ class Tensor:
 
     def unsqueeze(self, axis: int) -> Tensor:
         return ops.unsqueeze(self, axis)
+
+    def pad(self, pad: Any, mode: str = "constant", value: float = 0.0) -> Tensor:
+        """Elements added at the ends of the last axes: see `ops.pad`."""
+        return ops.pad(self, pad, mode, value)
 
     def clone(self) -> Tensor:
         """A copy in memory of its own; differentiable."""

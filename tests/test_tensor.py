@@ -162,6 +162,13 @@ def test_conversion_is_differentiable():
 def test_to_refuses_what_is_no_device():
     with pytest.raises(ValueError, match="to: device expects 'cpu' or 'cuda'; it is 'tpu'"):
         Tensor([1.0]).to("tpu", np.float64)
+    with pytest.raises(ValueError, match="to: expects a device, 'cpu' or 'cuda', or a dtype; it is 'gpu'"):
+        Tensor([1.0]).to("gpu")
+
+
+def test_argmax_takes_one_axis():
+    with pytest.raises(ValueError, match=r"argmax: axis expects one number, or None .*; it is \(0, 1\)"):
+        Tensor([[1.0]]).argmax((0, 1))
 
 
 # ---- operators
@@ -235,6 +242,12 @@ def test_methods_agree_with_numpy(rng):
         (x.argmax(), a.argmax()),
         (x.argmax(1), a.argmax(1)),
         (x.argmin(-1), a.argmin(-1)),
+        (x.argmax(1, keepdims=True), a.argmax(1, keepdims=True)),
+        (x[:0].argmax(1), a[:0].argmax(1)),
+        (x.pad((1, 2)), np.pad(a, ((0, 0), (0, 0), (1, 2)))),
+        (x.pad((1, 1), "replicate"), np.pad(a, ((0, 0), (0, 0), (1, 1)), "edge")),
+        ((a > 1) & (x < 2), (a > 1) & (a < 2)),
+        ((a > 1) | (x < 0.5), (a > 1) | (a < 0.5)),
         (x.exp(), np.exp(a)),
         (x.log(), np.log(a)),
         (x.sqrt(), np.sqrt(a)),

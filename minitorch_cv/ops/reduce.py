@@ -132,20 +132,22 @@ def _first_extreme(name: str, x: Any, axes: tuple[int, ...]) -> Any:
     return first.transpose(np.argsort(kept + axes).tolist())
 
 
-def argmax(x, axis=None):
+def argmax(x, axis=None, keepdims=False):
     r"""Index of the first largest value, along an axis or in the flattened array. Integers, without a gradient."""
-    return _index_of_extreme("argmax", x, axis)
+    return _index_of_extreme("argmax", x, axis, keepdims)
 
 
-def argmin(x, axis=None):
+def argmin(x, axis=None, keepdims=False):
     r"""Index of the first smallest value, along an axis or in the flattened array. Integers, without a gradient."""
-    return _index_of_extreme("argmin", x, axis)
+    return _index_of_extreme("argmin", x, axis, keepdims)
 
 
-def _index_of_extreme(name: str, x: Any, axis: int | None) -> Any:
-    if x.size == 0:
-        raise ValueError(f"{name}: x expects at least one element; its shape is {x.shape}")
-    if axis is not None:
-        (axis,) = all_axes(name, axis, x.ndim)
-    index = raw(lambda v: xp_of(v).asarray(getattr(v, name)(axis=axis)), x)
+def _index_of_extreme(name: str, x: Any, axis: int | None, keepdims: bool) -> Any:
+    if isinstance(axis, (tuple, list)):
+        raise ValueError(f"{name}: axis expects one number, or None for the flattened array; it is {axis}")
+    axes = all_axes(name, axis, x.ndim)
+    if math.prod(x.shape[a] for a in axes) == 0:
+        raise ValueError(f"{name}: x expects at least one element along axis {axis}; its shape is {x.shape}")
+    along = None if axis is None else axes[0]
+    index = raw(lambda v: xp_of(v).asarray(getattr(v, name)(axis=along, keepdims=keepdims)), x)
     return Tensor(index) if isinstance(x, Tensor) else index

@@ -139,7 +139,7 @@ ERRORS = [
             function.__name__,
             lambda function=function: function(np.zeros((3, 0)), axis=1),
             ValueError,
-            f"{function.__name__}: x expects at least one element; its shape is (3, 0)",
+            f"{function.__name__}: x expects at least one element along axis 1; its shape is (3, 0)",
         )
         for function in (argmax, argmin)
     ],
