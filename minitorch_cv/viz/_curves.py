@@ -32,13 +32,15 @@ def curves(
         or a mapping of names to values, or to pairs (x, values), which gives one panel.
     x: where the values lie; 1, 2, 3, ... where it is None.
     ax: where to draw; a History is then drawn in it as a whole.
-    log: a logarithmic vertical axis. percent: shares are written in per cent.
-    Raises: ValueError where there is nothing to draw, or x and values differ in length.
+    log: a logarithmic vertical axis, where a value is above 0. percent: shares are written in per cent.
+    Raises: TypeError for other series; ValueError where there is nothing to draw, or x and values differ in length.
 
     >>> figure = curves({"ReLU": [1.0, 0.3, 0.1], "tanh": [1.0, 0.6, 0.4]}, ylabel="training loss", log=True)
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['ReLU', 'tanh']
     """
+    if not hasattr(series, "keys"):
+        raise TypeError(f"curves: series expects a History or a mapping of names to values; it is {series!r:.60}")
     names = list(series.keys())
     if not names or not any(np.size(series[name]) for name in names):
         raise ValueError("curves: series expects at least one value; there is none")
@@ -57,6 +59,8 @@ def _learning_curves(series: Any, names: list[str], ax: Axes | None, xlabel: str
     for name in names:
         if name not in _NOT_DRAWN:
             panels.setdefault(_panel(name), []).append(name)
+    if not panels:
+        raise ValueError(f"curves: series expects a measurement besides {', '.join(names)}; there is none")
     if ax is None:
         figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
         axes: Sequence[Axes] = list(figure.subplots(1, len(panels), squeeze=False)[0])
@@ -118,7 +122,7 @@ def _line(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, color: int, dash: 
 def _finish(ax: Axes, xlabel: str, ylabel: str, title: str, log: bool, percent: bool) -> None:
     plain_axes(ax)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    if log:
+    if log and any((np.asarray(line.get_ydata(), dtype=np.float64) > 0).any() for line in ax.lines):
         ax.set_yscale("log")
     if percent:
         ax.yaxis.set_major_formatter(PercentFormatter(1.0))

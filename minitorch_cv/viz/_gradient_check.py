@@ -17,14 +17,15 @@ def gradient_check(report: Report):
     """Figure of a gradient check: for each input a heat map of its relative error and the error over the step size.
 
     White entries were not compared (kinks, or not among the sample); the circle marks the worst entry of a wrong
-    gradient. The curve of a right gradient is a V: the square of the step (truncation) on the right, 1/step (rounding)
-    on the left; that of a wrong one levels off at the gradient's error.
+    gradient, and the likeliest explanation stands above its curve. The curve of a right gradient is a V: the square of
+    the step (truncation) on the right, 1/step (rounding) on the left; that of a wrong one levels off at the gradient's
+    error.
     Returns: a matplotlib Figure.
     """
     from matplotlib.figure import Figure
 
     rows = max(len(report.inputs), 1)
-    figure = Figure(figsize=(9.0, 0.7 + 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(9.0, 0.7 + 2.7 * rows), layout="constrained")
     figure.suptitle(report.title + (": right" if report else ": WRONG"), color=_BLUE if report else _VERMILION)
     if not report.inputs:
         return figure
@@ -40,7 +41,8 @@ def _draw_heat_map(ax: Any, entry: InputReport) -> None:
     verdict = "right" if entry.ok else "WRONG"
     ax.set_title(f"{entry.name} {entry.shape}: {verdict}", color=_BLUE if entry.ok else _VERMILION, fontsize=10)
     if error is None:
-        ax.text(0.5, 0.5, _wrapped(entry.problem or "nothing to compare"), ha="center", va="center", fontsize=9)
+        text = _wrapped(entry.problem or "nothing to compare") + "\n\n" + _explanation(entry)
+        ax.text(0.5, 0.5, text.strip(), ha="center", va="center", fontsize=9, parse_math=False)
         ax.set_axis_off()
         return
     from matplotlib import colormaps
@@ -94,10 +96,16 @@ def _draw_curve(ax: Any, entry: InputReport) -> None:
     colour, style = (_BLUE, "o-") if entry.ok else (_VERMILION, "s-")
     ax.loglog(entry.steps, errors, style, color=colour, markersize=3)
     ax.set_ylim(1e-16, max(10.0, float(np.nanmax(errors, initial=1.0)) * 2))
+    ax.set_title(_explanation(entry), fontsize=8, loc="left", parse_math=False)
     ax.set_xlabel("step h", fontsize=8)
     ax.set_ylabel("error of the central difference", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.grid(True, which="major", linewidth=0.3)
+
+
+def _explanation(entry: InputReport) -> str:
+    """The likeliest explanation of a wrong gradient, if there is one."""
+    return _wrapped(entry.hypotheses[0].message) if entry.hypotheses else ""
 
 
 def _wrapped(text: str, width: int = 44) -> str:

@@ -104,6 +104,8 @@ def _mosaic(
     fine = -(-_FINEST_TILE // tiles.shape[-1])  # so that the gaps can be narrow between tiles of few pixels
     tiles = tiles.repeat(fine, axis=2).repeat(fine, axis=3)
     count, channels, height, width = tiles.shape
+    if columns is not None and columns < 1:
+        raise ValueError(f"images: columns expects 1 or more; it is {columns}")
     across = min(count, columns or math.ceil(math.sqrt(count * 1.6)))
     rows = -(-count // across)
     inches = min(1.3, max(0.35, 9.0 / across))  # the width of a tile

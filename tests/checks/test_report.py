@@ -159,6 +159,14 @@ def test_figure_marks_the_worst_entry(wrong):
     assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (column, row)
 
 
+def test_figure_tells_the_likeliest_explanation(wrong):
+    told = " ".join(axes.get_title(loc="left").replace("\n", " ") for axes in wrong.plot().axes)
+    assert told.strip() == wrong["w"].hypotheses[0].message
+    x = np.ones((4, 3))
+    unsummed = check_gradient(lambda x, b: x + b, lambda dy, x, b: (dy, dy), (x, np.ones(3))).plot()
+    assert any("was broadcast" in text.get_text() for axes in unsummed.axes for text in axes.texts)
+
+
 def test_figure_of_a_wrong_shape_and_of_nothing(inputs):
     report = check_gradient(linear, lambda dy, x, w: (dy @ w.T, dy), inputs)
     titles = [axes.get_title() for axes in report.plot().axes]

@@ -93,6 +93,16 @@ def test_curves_say_what_does_not_fit():
         viz.curves(History())
     with pytest.raises(ValueError, match=r"^curves: 'a' of shape \(2,\) expects x of its shape; it is \(3,\)"):
         viz.curves({"a": [1, 2]}, x=[1, 2, 3])
+    with pytest.raises(ValueError, match=r"^curves: series expects a measurement besides epoch; there is none"):
+        viz.curves({"epoch": [1, 2]})
+    with pytest.raises(TypeError, match=r"^curves: series expects a History or a mapping .*; it is \[1, 2\]"):
+        viz.curves([1, 2])
+
+
+def test_an_axis_of_nothing_above_zero_stays_linear():
+    figure = viz.curves({"error": [0.0, 0.0]}, log=True)
+    assert figure.axes[0].get_yscale() == "linear"
+    assert viz.curves({"error": [0.1, 0.0]}, log=True).axes[0].get_yscale() == "log"
 
 
 def test_image_grid_places_images_row_by_row(rng):
@@ -152,6 +162,7 @@ def test_feature_maps_share_a_scale_with_its_bar(rng):
     [
         (lambda: viz.image_grid(np.zeros((2, 4, 3, 3))), r"^image_grid: images expects shape .* it is \(2, 4, 3, 3\)"),
         (lambda: viz.image_grid(np.zeros((2, 3, 3)), titles="a"), r"^image_grid: titles expects 2, .* there are 1"),
+        (lambda: viz.image_grid(np.zeros((2, 3, 3)), columns=-1), r"^images: columns expects 1 or more; it is -1"),
         (lambda: viz.filters(np.zeros((2, 3))), r"^filters: weight expects shape \(O, C, kh, kw\); it is \(2, 3\)"),
         (lambda: viz.feature_maps(np.zeros((2, 3, 4, 4))), r"^feature_maps: maps expects .* it is \(2, 3, 4, 4\)"),
         (lambda: viz.feature_maps(np.zeros((3, 4, 4)), titles="a"), r"^feature_maps: titles expects 3, .* there are 1"),
