@@ -70,7 +70,10 @@ def check_gradient(
         entry = check_input(name, f, x, gradients[name], upstream, rng=rng, rtol=rtol, numeric=numerics[name])
         _locate_nan(entry, pair, upstream)
         report.inputs.append(entry)
-    _check_strides(report, pair, upstream, y, {name: gradients[name] for name in chosen})
+    given = {name: gradients[name] for name in chosen}
+    if not _repeats(report, pair, upstream, given):
+        return report
+    _check_strides(report, pair, upstream, y, given)
     if diagnose and not all(entry.ok for entry in report.inputs):
         _diagnose(report, pair, y, upstream, numerics)
     return report
@@ -178,6 +181,19 @@ def _run_raising(pair: GradientPair, upstream: np.ndarray) -> None:
         raise failure.__cause__ or failure from None
     finally:
         pair.backward_function = original
+
+
+def _repeats(report: Report, pair: GradientPair, upstream: np.ndarray, gradients: dict) -> bool:
+    """Whether backward returns the same gradients again; nothing else can be said of one that does not."""
+    _, again = pair.run(upstream)
+    for name, gradient in gradients.items():
+        if _comparable(gradient) and not _same(np.asarray(gradient), np.asarray(again.get(name), dtype=np.float64)):
+            report.problems.append(
+                f"{pair.backward_name} gives another gradient of {name} when it is called again with the same inputs: "
+                "it draws random numbers (pass them in), or adds to what an earlier call left behind"
+            )
+            return False
+    return True
 
 
 def _check_strides(report: Report, pair: GradientPair, upstream: np.ndarray, y: np.ndarray, gradients: dict) -> None:

@@ -292,6 +292,28 @@ def test_the_callers_arrays_are_never_touched():
     assert np.array_equal(x, X)
 
 
+def test_a_backward_that_adds_to_an_earlier_call_or_draws_is_found():
+    class Linear:
+        dw = 0.0
+
+        def forward(self, x, w):
+            self.x, self.w = x, w
+            return x @ w
+
+        def backward(self, dy):
+            self.dw = self.dw + self.x.T @ dy
+            return dy @ self.w.T, self.dw
+
+    layer = Linear()
+    report = check_gradient(layer.forward, layer.backward, (X, W))
+    assert not report and report["x"].ok and report["w"].ok
+    assert report.problems[0].startswith("backward gives another gradient of w when it is called again")
+    rng = np.random.default_rng(0)
+    report = check_gradient(np.square, lambda dy, x: 2 * dy * x * rng.uniform(0.9, 1.1, x.shape), (X,), names=["x"])
+    assert not report and not report.hypotheses
+    assert report.problems[0].startswith("backward gives another gradient of x when it is called again")
+
+
 def test_reliance_on_the_order_in_memory_is_found():
     def backward(dy, x):
         return np.frombuffer(dy.tobytes("A")).reshape(dy.shape) * 2
