@@ -221,9 +221,8 @@ def _shifted(evidence: Evidence) -> Iterator[Hypothesis]:
             ):
                 yield Hypothesis(
                     "shifted",
-                    f"d{evidence.name} is the numeric gradient shifted by {step} along {axes_text(axes)}: an "
-                    "offset, such as "
-                    "the padding that is cut off, is wrong by that",
+                    f"d{evidence.name} is the numeric gradient shifted by {step} along {axes_text(axes)}: an offset, "
+                    "such as the padding that is cut off, is wrong by that",
                     0.96,
                 )
                 return

@@ -95,9 +95,8 @@ def overwritten(evidence: Evidence) -> Iterator[Hypothesis]:
                     yield Hypothesis(
                         "overwritten",
                         f"each entry of d{evidence.name} holds only the {which} contribution in the loop over the "
-                        "output's "
-                        f"{axes_text(loops)}, though several outputs use it: accumulate (+=, np.add.at) instead of "
-                        "overwriting (=)",
+                        f"output's {axes_text(loops)}, though several outputs use it: accumulate (+=, np.add.at) "
+                        "instead of overwriting (=)",
                         0.97,
                     )
                     return
@@ -142,9 +141,8 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
             if evidence.matches((along.sum(0) - along[index]).reshape(evidence.x.shape)):
                 yield Hypothesis(
                     "outputs left out",
-                    f"the outputs with index {index} along axis {axis} contribute nothing to d{evidence.name}: a "
-                    "loop that "
-                    "stops early or starts late",
+                    f"the outputs with index {index} along axis {axis} contribute nothing to d{evidence.name}: a loop "
+                    "that stops early or starts late",
                     0.96,
                 )
                 return
@@ -152,8 +150,7 @@ def outputs_left_out(evidence: Evidence) -> Iterator[Hypothesis]:
                 yield Hypothesis(
                     "only some outputs",
                     f"only the outputs with index {index} along axis {axis} contribute to d{evidence.name}: the sum "
-                    "over "
-                    "that axis is missing, or each step overwrites the one before",
+                    "over that axis is missing, or each step overwrites the one before",
                     0.98,
                 )
                 return

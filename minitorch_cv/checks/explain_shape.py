@@ -32,8 +32,7 @@ def reshaped(evidence: Evidence) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "reshaped",
             f"the numbers are right, the shape is not: reshape the gradient to {evidence.x.shape} (keepdims left an "
-            "axis "
-            "of length one, or took one away)",
+            "axis of length one, or took one away)",
             0.98,
         )
 
@@ -64,9 +63,8 @@ def not_summed(evidence: Evidence) -> Iterator[Hypothesis]:
         if evidence.is_right(total.reshape(x.shape)):
             yield Hypothesis(
                 "not un-broadcast",
-                f"{evidence.name} of shape {x.shape} was broadcast, so each entry is used many times and its "
-                "gradients add "
-                f"up: sum the gradient of shape {given.shape} over {axes_text(axes)}",
+                f"{evidence.name} of shape {x.shape} was broadcast, so each entry is used many times and its gradients "
+                f"add up: sum the gradient of shape {given.shape} over {axes_text(axes)}",
                 0.98,
             )
             return
@@ -101,8 +99,7 @@ def shape_of_output(evidence: Evidence) -> Iterator[Hypothesis]:
         yield Hypothesis(
             "shape",
             f"the gradient has the shape of the output, {given.shape}: it has to be brought back to that of "
-            f"{evidence.name}, "
-            f"{x.shape}",
+            f"{evidence.name}, {x.shape}",
             0.3,
         )
     elif given.ndim == x.ndim:

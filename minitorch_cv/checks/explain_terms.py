@@ -78,9 +78,8 @@ def _terms(evidence: Evidence) -> list[tuple[str, str, np.ndarray]]:
             terms.append(
                 (
                     "missing variance term",
-                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * "
-                    "mean(dxhat * "
-                    "xhat), is missing or wrong",
+                    f"{name} minus its mean over {axes_text(axes)}: the path through the variance, - xhat * mean(dxhat "
+                    "* xhat), is missing or wrong",
                     centred,
                 )
             )
@@ -221,9 +220,8 @@ def _likeness(evidence: Evidence) -> str:
     cosine = float((given * expected).sum()) / max(lengths[0] * lengths[1], 1e-300)
     return (
         f"no known mistake explains d{evidence.name}; its cosine with the numeric gradient is {cosine:.3f}, its length "
-        f"{lengths[0] / max(lengths[1], 1e-300):.3g} times the right one (cosine near 1: a small term is missing; "
-        "near 0: "
-        "another quantity altogether)"
+        f"{lengths[0] / max(lengths[1], 1e-300):.3g} times the right one (cosine near 1: a small term is missing; near "
+        "0: another quantity altogether)"
     )
 
 
