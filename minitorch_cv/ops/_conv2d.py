@@ -9,6 +9,8 @@ from __future__ import annotations
 import operator
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .._namespace import raw, xp_of
 from .._op import op
 from .shape import pad
@@ -53,7 +55,8 @@ def conv2d(
     Shapes:    x (N, C, H, W), weight (O, C / groups, kh, kw), bias (O,), y (N, O, oh, ow) with
                oh = floor((H + 2 P - d (kh - 1) - 1) / s) + 1; rows and columns that are left over are not used
     Units:     stride s, padding P, dilation d in pixels, one number or a pair (height, width)
-    Raises:    ValueError where shapes, groups or sizes do not fit together
+    Raises:    ValueError where shapes, groups or sizes do not fit together; TypeError unless x and weight are floating
+               and of one dtype
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II;
                groups: Krizhevsky et al. 2012, section 3.2; dilation: Yu and Koltun 2015, arXiv 1511.07122
     """
@@ -95,6 +98,7 @@ def conv2d_input_gradient(
     Shapes:    dy (N, O, oh, ow), weight (O, C / groups, kh, kw), dx of `x_shape` (N, C, H, W)
     Raises:    ValueError where dy is not of the shape that conv2d gives for `x_shape`
     """
+    _check_dtypes("conv2d_input_gradient", "dy", dy, "weight", weight)
     settings = _gradient_geometry("conv2d_input_gradient", dy, x_shape, weight.shape, stride, padding, dilation, groups)
     weight_shape = weight.shape
 
@@ -124,6 +128,7 @@ def conv2d_weight_gradient(
     Shapes:    dy (N, O, oh, ow), x (N, C, H, W), dw of `weight_shape` (O, C / groups, kh, kw)
     Raises:    ValueError where dy is not of the shape that conv2d gives for x and `weight_shape`
     """
+    _check_dtypes("conv2d_weight_gradient", "dy", dy, "x", x)
     settings = _gradient_geometry(
         "conv2d_weight_gradient", dy, x.shape, weight_shape, stride, padding, dilation, groups
     )
@@ -155,17 +160,19 @@ def conv_transpose2d(
     Shapes:    x (N, C, H, W), weight (C, O / groups, kh, kw), bias (O,), y (N, O, oh, ow) with
                oh = (H - 1) s - 2 P + d (kh - 1) + output_padding + 1
     Units:     stride s, padding P, output_padding, dilation d in pixels, one number or a pair (height, width)
-    Raises:    ValueError where shapes, groups or sizes do not fit, and unless output_padding < max(stride, dilation)
+    Raises:    ValueError where shapes, groups or sizes do not fit, and unless output_padding < max(stride, dilation);
+               TypeError unless x and weight are floating and of one dtype
     Source:    Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin and Visin 2016, arXiv 1603.07285, section 4
     """
     name = "conv_transpose2d"
+    _check_dtypes(name, "x", x, "weight", weight)
     stride, dilation = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
     padding, extra = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError(f"{name}: x and weight expect four axes; they are {x.shape} and {weight.shape}")
     if weight.shape[0] != x.shape[1]:
         raise ValueError(f"{name}: weight {weight.shape} expects {weight.shape[0]} channels; x is {x.shape}")
-    if groups < 1 or x.shape[1] % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
         raise ValueError(f"{name}: groups expects a divisor of the {x.shape[1]} channels of x; it is {groups}")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise ValueError(f"{name}: output_padding expects less than stride or dilation; it is {output_padding}")
@@ -188,6 +195,7 @@ def conv_transpose2d(
 
 def geometry(name: str, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple:
     """The settings as pairs, after a check that input and weight fit together."""
+    _check_dtypes(name, "x", x, "weight", weight)
     if x.ndim != 4 or weight.ndim != 4:
         raise ValueError(f"{name}: x and weight expect four axes; they are {x.shape} and {weight.shape}")
     settings = _settings(name, weight.shape, stride, padding, dilation, groups)
@@ -200,8 +208,16 @@ def geometry(name: str, x: Any, weight: Any, stride: Any, padding: Any, dilation
     return settings
 
 
+def _check_dtypes(name: str, first: str, a: Any, second: str, b: Any) -> None:
+    """The values take the dtype of the first: bytes of an image would be rounded, and overflow, without a word."""
+    if a.dtype.kind != "f":
+        raise TypeError(f"{name}: {first} expects floating values; it is of type {a.dtype}")
+    if a.dtype != b.dtype:
+        raise TypeError(f"{name}: {second} expects {a.dtype}, the dtype of {first}; it is {b.dtype}")
+
+
 def _settings(name: str, weight_shape: tuple, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple:
-    if operator.index(groups) < 1 or weight_shape[0] % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or weight_shape[0] % groups:
         raise ValueError(f"{name}: groups expects a divisor of the {weight_shape[0]} output channels; it is {groups}")
     sizes = pair(name, "stride", stride, 1), pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1)
     return (*sizes, groups)

@@ -132,6 +132,18 @@ _half: Any = 0.5
 ERRORS = [
     ErrorCase(
         "conv2d",
+        lambda: conv2d(np.ones((1, 3, 5, 5), np.uint8), np.ones((2, 3, 3, 3), np.float32)),
+        TypeError,
+        "conv2d: x expects floating values; it is of type uint8",
+    ),
+    ErrorCase(
+        "conv2d",
+        lambda: conv2d(np.ones((1, 3, 5, 5), np.float32), np.ones((2, 3, 3, 3))),
+        TypeError,
+        "conv2d: weight expects float32, the dtype of x; it is float64",
+    ),
+    ErrorCase(
+        "conv2d",
         lambda: conv2d(np.zeros((32, 1, 28, 28)), np.zeros((8, 3, 5, 5))),
         ValueError,
         "conv2d: weight (8, 3, 5, 5) expects 3 channels; x is (32, 1, 28, 28)",
