@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import linecache
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,6 +174,7 @@ def _run(folder: Path, limit: float) -> tuple[int | None, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg"},
+        start_new_session=True,
     )
     kept = bytearray()
     reader = threading.Thread(target=_keep_end, args=(process.stdout, kept), daemon=True)
@@ -181,10 +184,18 @@ def _run(folder: Path, limit: float) -> tuple[int | None, str]:
     except subprocess.TimeoutExpired:
         code = None
     finally:
-        process.kill()
-        process.wait()
-        reader.join(5.0)  # a process that the file itself started may hold the pipe open
+        _kill(process)
+        reader.join(5.0)  # on Windows a process that the file itself started lives on and may hold the pipe open
     return code, kept.decode("utf-8", errors="replace")
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """End the process, and on POSIX with it those that the file started."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def _keep_end(stream: Any, kept: bytearray) -> None:

@@ -1,5 +1,7 @@
 """A student's file is checked in a process of its own; whatever it does, one clear message comes back."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +141,20 @@ def test_cases_may_be_yielded_or_returned_in_any_form(tmp_path, cases):
 def test_mistakes_in_cases_are_told(tmp_path, cases, told):
     report = check_file(write(tmp_path, FUNCTIONS + cases))
     assert report.exit_code == 2 and told in str(report)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks into /proc")
+def test_processes_that_the_file_started_end_with_it(tmp_path):
+    start = "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    cases = "def cases(rng):\n    print('child', child.pid)\n    yield rng.standard_normal(3)\n"
+    report = check_file(write(tmp_path, start + FUNCTIONS + cases))
+    child = int(report.printed.split()[-1])
+    for _ in range(50):
+        status = Path(f"/proc/{child}/stat")
+        if not status.exists() or status.read_text().split(")")[-1].split()[0] == "Z":  # dead, if not yet buried
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {child} lives on")
 
 
 def test_endless_generator_of_cases_is_cut_off(tmp_path):
