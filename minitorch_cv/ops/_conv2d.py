@@ -13,6 +13,7 @@ import numpy as np
 
 from .._namespace import raw, xp_of
 from .._op import op
+from .elementwise import check_floating
 from .shape import pad
 
 Pair: TypeAlias = int | tuple[int, int]
@@ -210,8 +211,7 @@ def geometry(name: str, x: Any, weight: Any, stride: Any, padding: Any, dilation
 
 def _check_dtypes(name: str, first: str, a: Any, second: str, b: Any) -> None:
     """The values take the dtype of the first: bytes of an image would be rounded, and overflow, without a word."""
-    if a.dtype.kind != "f":
-        raise TypeError(f"{name}: {first} expects floating values; it is of type {a.dtype}")
+    check_floating(name, first, a)
     if a.dtype != b.dtype:
         raise TypeError(f"{name}: {second} expects {a.dtype}, the dtype of {first}; it is {b.dtype}")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._namespace import raw, xp_of
 from .._op import op
+from .elementwise import check_floating
 
 
 @op
@@ -17,7 +18,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     Backward:  x_c acts through itself and through the s of each channel in whose window it lies:
                dx_c = dy_c s_c^(-beta) - 2 alpha beta / n x_c \sum_{j: c in W(j)} dy_j y_j / s_j
     Shapes:    x (N, C, ...), y as x
-    Raises:    ValueError where x has fewer than three axes, or size < 1
+    Raises:    ValueError where x has fewer than three axes, or size < 1; TypeError where x is not floating
     Source:    Krizhevsky et al. 2012, section 3.3. There alpha weighs the sum, not the mean: the paper's k = 2, n = 5,
                alpha = 1e-4, beta = 0.75 are size = 5, alpha = 5e-4, beta = 0.75, k = 2 here
     """
@@ -25,6 +26,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
         raise ValueError(f"local_response_norm: x expects at least three axes (N, C, ...); it is {x.shape}")
     if size < 1:
         raise ValueError(f"local_response_norm: size expects at least one channel; it is {size}")
+    check_floating("local_response_norm", "x", x)
     before, after = size // 2, (size - 1) // 2
     s = channel_window_sum(x * x, before, after) * (alpha / size) + k
     scale = _inverse_power(s, beta)

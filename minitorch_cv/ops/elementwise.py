@@ -41,6 +41,12 @@ def _converted(value: Any, before: Any, dtype: Any) -> Any:
     return value if before.kind == "f" else value.astype(dtype)
 
 
+def check_floating(name: str, argument: str, operand: Any) -> None:
+    """Refuse integers where means and sums of them would be rounded, or overflow, without a word."""
+    if operand.dtype.kind != "f":
+        raise TypeError(f"{name}: {argument} expects floating values; it is of type {operand.dtype}")
+
+
 def _shape(operand: Any) -> tuple[int, ...] | None:
     """What a backward keeps of an operand whose values it does not need; None for a number."""
     return getattr(operand, "shape", None)

@@ -17,6 +17,7 @@ from .._namespace import raw, xp_of
 from .._op import op
 from ._conv2d import Pair, pair
 from ._conv2d import output_size as whole_windows
+from .elementwise import check_floating
 
 # ---- the largest value
 
@@ -251,12 +252,14 @@ def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None]
     Backward:  dx[n,c,h,v] = \sum_{p,q} dy[n,c,p,q] / (size of window p, q) over the windows that contain h, v
     Shapes:    x (N, C, H, W), y (N, C, oh, ow) with `output_size` (oh, ow); None keeps a size
     Units:     output_size in pixels, a number or (height, width)
-    Raises:    ValueError where x has not four axes or no pixels, or a size is not positive
+    Raises:    ValueError where x has not four axes or no pixels, or a size is not positive; TypeError where x is not
+               floating
     Source:    He et al. 2014, arXiv 1406.4729, section 2.2; with output_size 1: Lin et al. 2013, arXiv 1312.4400
     """
     name, x_shape = "adaptive_avg_pool2d", x.shape
     if x.ndim != 4 or min(x_shape[2:]) < 1:
         raise ValueError(f"{name}: x expects four axes (N, C, H, W) and pixels; it is {x_shape}")
+    check_floating(name, "x", x)
     given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * 2
     size = pair(name, "output_size", tuple(n if o is None else o for o, n in zip(given, (*x_shape[2:], 0))), 1)
 
@@ -317,8 +320,7 @@ def _geometry(
     """The settings as pairs and the output's shape, after a check that they fit x."""
     if x.ndim != 4:
         raise ValueError(f"{name}: x expects four axes (N, C, H, W); it is {x.shape}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{name}: x expects floating values; it is of type {x.dtype}")
+    check_floating(name, "x", x)
     kernel = pair(name, "kernel_size", kernel_size, 1)
     stride = kernel if stride is None else pair(name, "stride", stride, 1)
     padding, dilation = pair(name, "padding", padding, 0), pair(name, "dilation", dilation, 1)

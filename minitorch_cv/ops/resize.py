@@ -11,6 +11,7 @@ import numpy as np
 
 from .._namespace import raw, xp_of
 from .._op import op
+from .elementwise import check_floating
 
 
 def interpolate(
@@ -29,7 +30,8 @@ def interpolate(
     Shapes:    x (N, C, H, W), y (N, C, oh, ow) with oh = floor(H scale_factor), or of `size`
     Units:     size in pixels, scale_factor without unit; one number or a pair (height, width)
     Raises:    ValueError where x has not four axes, unless exactly one of size and scale_factor is given, for a size
-               below 1, for an unknown mode, and for align_corners with "nearest"
+               below 1, for an unknown mode, and for align_corners with "nearest"; TypeError where x is not floating
+               for "bilinear"
     """
     name = "interpolate"
     if x.ndim != 4 or not x.size:
@@ -42,6 +44,7 @@ def interpolate(
     if mode == "nearest":
         rows, columns = (_nearest(n, m, r) for n, m, r in zip(x.shape[2:], targets, ratios))
         return take_rows_and_columns(x, rows, columns)
+    check_floating(name, "x", x)
     weights = [_bilinear_weights(n, m, r, bool(align_corners)) for n, m, r in zip(x.shape[2:], targets, ratios)]
     rows, columns = (raw(lambda v, w=w: xp_of(v).asarray(w, dtype=v.dtype), x) for w in weights)
     return weigh_rows_and_columns(x, rows, columns)

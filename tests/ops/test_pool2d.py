@@ -107,6 +107,7 @@ def test_unpooling_undoes_pooling():
     assert kept.sum() == sum(len(np.unique(plane)) for plane in indices.numpy().reshape(6, -1))
 
 
-def test_integers_are_refused():
-    with pytest.raises(TypeError, match="max_pool2d: x expects floating values; it is of type int64"):
-        ops.max_pool2d(np.ones((1, 1, 2, 2), np.int64), 2)
+@pytest.mark.parametrize("pool", [ops.max_pool2d, ops.avg_pool2d, ops.adaptive_avg_pool2d])
+def test_integers_are_refused(pool):
+    with pytest.raises(TypeError, match=f"{pool.__name__}: x expects floating values; it is of type int64"):
+        pool(np.ones((1, 1, 2, 2), np.int64), 2)
