@@ -45,6 +45,7 @@ rng = np.random.default_rng(0)
 # We write $dv$ for $dL/dv$.
 
 # %%
+lesson.section("1. A graph of two nodes")
 x, t, w = 3.0, 10.0, 2.0
 
 u = w * x
@@ -67,6 +68,9 @@ print(f"by differences dw = {difference:.6f}")
 
 
 # %%
+lesson.section("2. A tape")
+
+
 class Value:
     def __init__(self, number, inputs=()):
         self.number, self.inputs, self.slope = number, inputs, 0.0  # inputs: (Value, local slope)
@@ -143,6 +147,7 @@ print("the engine: dL/da =", a.grad.item())
 # is lowest at $h \approx \epsilon^{1/2}$ for the one-sided difference and at $\epsilon^{1/3}$ for the central one.
 
 # %%
+lesson.section("3. How to know that a gradient is right")
 steps = np.logspace(-15, 0, lesson.settings.step_sizes)
 point, truth = 0.7, np.cos(0.7)
 one_sided = np.array([abs((np.sin(point + h) - np.sin(point)) / h - truth) for h in steps])
@@ -193,6 +198,7 @@ moved = logits.copy()
 moved[0, 0] += 1e-5
 change_under_ones = (softmax(moved) * ones).sum() - (softmax(logits) * ones).sum()
 print(f"v = 1: the loss changes by {change_under_ones:.1e}; a gradient of zeros passes")
+print("With a random v, the same gradient of zeros:")
 report = mt.check_gradient(softmax, zero_gradient, (logits,))
 print(report)
 
@@ -211,6 +217,9 @@ print(report)
 
 
 # %%
+lesson.section("4. A linear layer")
+
+
 def linear(x, w, b):
     return x @ w.T + b
 
@@ -233,6 +242,7 @@ def linear_backward_mean(dy, x, w, b):
     return dy @ w, dy.T @ x, dy.mean(axis=0)
 
 
+print("The bias gradient as a mean, a mistake on purpose:")
 print(mt.check_gradient(linear, linear_backward_mean, inputs))
 
 # %% [markdown]
@@ -252,6 +262,9 @@ print(mt.check_gradient(linear, linear_backward_mean, inputs))
 
 
 # %%
+lesson.section("5. Softmax and cross-entropy")
+
+
 def cross_entropy(z, labels):
     z = z - z.max(axis=1, keepdims=True)
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
@@ -279,6 +292,7 @@ def cross_entropy_backward_sum(dL, z, labels):
     return cross_entropy_backward(dL, z, labels)[0] * len(z), None
 
 
+print("Without 1/N, a mistake on purpose:")
 print(mt.check_gradient(cross_entropy, cross_entropy_backward_sum, (z, labels)))
 
 # %% [markdown]
@@ -305,6 +319,9 @@ print(mt.check_gradient(cross_entropy, cross_entropy_backward_sum, (z, labels)))
 
 
 # %%
+lesson.section("6. A convolution")
+
+
 def conv2d(x, w, b, stride):
     (n, _, height, width), (o, _, kh, kw) = x.shape, w.shape
     oh, ow = (height - kh) // stride + 1, (width - kw) // stride + 1
@@ -356,6 +373,7 @@ def conv2d_backward_flipped(dy, x, w, b, stride):
 
 
 for wrong in (conv2d_backward_overwriting, conv2d_backward_flipped):
+    print("A mistake on purpose:")
     report = mt.check_gradient(conv2d, wrong, {"x": x, "w": w, "b": b, "stride": 1})
     print(report, end="\n\n")
 lesson.figure(report.plot(), "conv2d_flipped")
@@ -369,6 +387,7 @@ lesson.figure(report.plot(), "conv2d_flipped")
 # create_graph=True)`.
 
 # %%
+lesson.section("7. The same in the engine")
 tensors = [mt.Tensor(v, requires_grad=True) for v in (x, w, b)]
 y = ops.conv2d(*tensors, stride=2)
 dy = rng.standard_normal(y.shape)
@@ -388,6 +407,9 @@ lesson.record(second_order_is_right=bool(second))
 
 
 # %%
+lesson.section("8. How good is your own check?")
+
+
 def tutorial_check(forward, backward, inputs):
     x = inputs[0]
     y = forward(*inputs)

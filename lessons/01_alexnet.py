@@ -67,6 +67,9 @@ rng = np.random.default_rng(0)
 
 
 # %%
+lesson.section("1. Local response normalisation")
+
+
 def window_sum(values, n):
     """Sum over the n channels around each channel (axis 1)."""
     padded = np.pad(values, ((0, 0), (n // 2, n // 2), (0, 0), (0, 0)))
@@ -97,6 +100,7 @@ def without_the_cross_term(dy, a, n, alpha, beta, k):
     return dy * (k + alpha * window_sum(a**2, n)) ** -beta, None, None, None, None
 
 
+print("Without the second term, on purpose:")
 report = mt.check_gradient(response_norm, without_the_cross_term, {"a": a, **paper})
 print(report)
 assert not report, "the missing term must be found"
@@ -107,7 +111,7 @@ assert not report, "the missing term must be found"
 
 # %%
 ours = ops.local_response_norm(a, 5, alpha=5 * 1e-4, beta=0.75, k=2.0)
-print(f"largest difference to the formula above: {abs(ours - response_norm(a, **paper)).max():.0e}")
+print(f"ops.local_response_norm and response_norm differ by at most {abs(ours - response_norm(a, **paper)).max():.0e}")
 
 # %% [markdown]
 # ## 2. Dropout
@@ -123,6 +127,9 @@ print(f"largest difference to the formula above: {abs(ours - response_norm(a, **
 
 
 # %%
+lesson.section("2. Dropout")
+
+
 def dropout(x, mask, p):
     return x * mask / (1 - p)
 
@@ -149,6 +156,9 @@ print(f"a million ones, p = 0.5: mean {many.mean():.4f}, values {np.unique(many)
 
 
 # %%
+lesson.section("3. Overlapping pooling")
+
+
 def max_pool(x, size, stride):
     rows, columns = ((n - size) // stride + 1 for n in x.shape)
     windows = [[x[p * stride :, q * stride :][:size, :size] for q in range(columns)] for p in range(rows)]
@@ -177,12 +187,15 @@ print("how often each element wins:\n", wins.astype(int))
 # work. Nothing new has to be derived: it is two convolutions side by side, and their gradients are those of each.
 
 # %%
+lesson.section("4. Grouped convolution")
 x, weight = rng.standard_normal((2, 6, 5, 5)), rng.standard_normal((4, 3, 3, 3))  # 6 channels in two groups of 3
 halves = [ops.conv2d(x[:, :3], weight[:2]), ops.conv2d(x[:, 3:], weight[2:])]
 grouped = ops.conv2d(x, weight, groups=2)
-print(f"two halves against groups=2: {abs(np.concatenate(halves, axis=1) - grouped).max():.0e}")
+print(
+    f"two convolutions side by side and one with groups=2 differ by at most {abs(np.concatenate(halves, axis=1) - grouped).max():.0e}"
+)
 report = mt.gradcheck(lambda x, weight: ops.conv2d(x, weight, groups=2, padding=1), (x, weight))
-print("its gradients:", "right" if report else "wrong")
+print("the gradients of the grouped convolution:", "right" if report else "wrong")
 
 # %% [markdown]
 # ## 5. The network, exactly
@@ -194,6 +207,7 @@ print("its gradients:", "right" if report else "wrong")
 # layer by layer from the built network.
 
 # %%
+lesson.section("5. The network, exactly")
 with nn.init.skipped():  # only counted, so nothing needs to be drawn
     published = {"alexnet_paper": models.alexnet_paper(), "alexnet": models.alexnet()}
 for name, model in published.items():
@@ -218,6 +232,7 @@ assert lesson.results["alexnet_parameters"] == 61_100_840
 # one of AlexNet's windows.
 
 # %%
+lesson.section("6. Digits, and a small AlexNet")
 train, test = data.mnist5k("train"), data.mnist5k("test")
 mean, std = float(data.to_float(train.images).mean()), float(data.to_float(train.images).std())
 normalize = data.Normalize(mean, std)
@@ -263,12 +278,9 @@ def run(model, seed, epochs, images, lr=2e-3, augment=None, scale=normalize, met
         schedule=optim.CosineAnnealingLR(optimizer, epochs * -(-len(learn) // 50)),
         schedule_per="step",
         metrics=metrics,
-        progress=False,
     )
-    history = trainer.fit(epochs)
-    last = history.last
-    print(f"{label:24s} epoch {epochs}: train loss {last['loss']:.3f}, test accuracy {last['test_top1']:.2%}")
-    return history
+    print(f"{label}:")
+    return trainer.fit(epochs)
 
 
 test_loader = data.DataLoader(test, 500, transform=normalize)
@@ -308,6 +320,7 @@ print(f"top-1 error {np.mean(guesses != test.labels):.2%}, top-5 error {1 - top5
 # that is on has slope one. As in the paper's figure 1 there is no dropout in either net here.
 
 # %%
+lesson.section("7. The paper's claims, one at a time")
 few = data.Dataset(train.images[: settings.trial_digits], train.labels[: settings.trial_digits], train.classes)
 claims = {
     "ReLU": {"dropout": 0.0},
@@ -351,6 +364,7 @@ lesson.record(claims={name: history.last["test_top1"] for name, history in histo
 # centre crop; or ten crops, four corners and the centre with their mirror images, whose predictions are averaged.
 
 # %%
+lesson.section("8. Colour, crops and mirror images")
 shapes = data.glyphs(settings.glyphs + 500, size=40, generator=mt.Generator(1))
 learn = data.Dataset(shapes.images[500:], shapes.labels[500:], shapes.classes)
 held_out = data.Dataset(shapes.images[:500], shapes.labels[:500], shapes.classes)

@@ -32,6 +32,13 @@ class Lesson:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.results: dict[str, Any] = {"mode": self.mode}
         self._began = time.perf_counter()
+        if not _in_notebook():
+            print(f"{topic}: the {self.mode} run. The text stands beside the code, in the lesson's file.")
+
+    def section(self, title: str) -> None:
+        """Say in a terminal which section begins; in a notebook its heading stands above the cell."""
+        if not _in_notebook():
+            print(f"\n== {title}", flush=True)
 
     def figure(self, figure: Any, name: str) -> None:
         """Keep a figure as <name>.png, and show it where a notebook runs."""
