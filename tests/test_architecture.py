@@ -125,9 +125,9 @@ def test_import_is_quick_and_light():
     code = f"""
 import json, sys, time
 import numpy                        # what NumPy itself takes is not ours to mend
-start = time.perf_counter()
+start = time.process_time()         # not the clock on the wall: other processes may keep the machine busy
 import minitorch_cv
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(json.dumps({{"seconds": seconds, "heavy": [name for name in {HEAVY!r} if name in sys.modules]}}))
 """
     runs = [in_child(code) for _ in range(3)]
