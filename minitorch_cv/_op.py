@@ -94,7 +94,7 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
             chosen = choose(operation, faster, arrays, settings) if faster else operation.body
             return chosen(*arrays, **settings)[0]
         if mixed:
-            _check_mixture(name, positional, arrays)
+            _check_mixture(name, positional, args, arrays)
         chosen = choose(operation, faster, arrays, settings) if faster else operation.body
         value, backward = chosen(*arrays, **settings)
         others = None
@@ -169,26 +169,46 @@ def _binder(body: Callable) -> Callable:
     return bind
 
 
-def _check_mixture(name: str, positional: tuple[str, ...], arrays: list) -> None:
+def _check_mixture(name: str, positional: tuple[str, ...], operands: tuple, arrays: list) -> None:
     """Refuse operands of several floating dtypes or on several devices; turn NumPy's scalars into numbers."""
-    met: tuple[str, Any] | None = None
+    met: tuple[int, str, Any] | None = None
     for position, a in enumerate(arrays):
         if isinstance(a, np.generic):
             arrays[position] = a.item()
         elif is_array(a):
-            label = positional[min(position, len(positional) - 1)]
-            if a.dtype.kind == "f" and met is not None and a.dtype != met[1].dtype:
-                raise TypeError(
-                    f"{name}: {label} expects {met[1].dtype}, the dtype of {met[0]}; it is {a.dtype}. "
-                    "Convert one with .to(dtype)"
+            label = _label(positional, position, len(operands))
+            if a.dtype.kind == "f" and met is not None and a.dtype != met[2].dtype:
+                number, first, other = met
+                ways = (
+                    _conversion(first, operands[number], a.dtype),
+                    _conversion(label, operands[position], other.dtype),
                 )
-            if met is not None and device_of(a) != device_of(met[1]):
                 raise TypeError(
-                    f"{name}: {label} expects to be on {device_of(met[1])!r}, with {met[0]}; "
+                    f"{name.removesuffix('_operands')}: {first} is {other.dtype} and {label} is {a.dtype}; "
+                    f"convert one: {' or '.join(ways)} (NumPy's arrays are float64 unless made otherwise; "
+                    "a whole module: net.float() or net.double())"
+                )
+            if met is not None and device_of(a) != device_of(met[2]):
+                raise TypeError(
+                    f"{name}: {label} expects to be on {device_of(met[2])!r}, with {met[1]}; "
                     f"it is on {device_of(a)!r}. Move one with .to(device)"
                 )
             if met is None and a.dtype.kind == "f":
-                met = label, a
+                met = position, label, a
+
+
+def _label(positional: tuple[str, ...], position: int, count: int) -> str:
+    """The operand's name; where one name stands for several operands (*arrays) with its number."""
+    last = len(positional) - 1
+    return positional[position] if count <= last + 1 else f"{positional[last]}[{position - last}]"
+
+
+def _conversion(label: str, operand: Any, dtype: Any) -> str:
+    """How one writes that an operand be of another dtype."""
+    method = {"float32": "float", "float64": "double"}.get(dtype.name)
+    if isinstance(operand, Tensor) and method is not None:
+        return f"{label}.{method}()"
+    return f"{label}.astype({dtype.name!r})"
 
 
 def _as_array(value: Any, like: Any) -> Any:

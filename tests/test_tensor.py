@@ -142,12 +142,16 @@ def test_reductions_and_functions_keep_float32():
 
 def test_several_floating_dtypes_are_refused():
     a, b = Tensor(np.ones(3, np.float32)), Tensor(np.ones(3, np.float64))
-    with pytest.raises(TypeError, match=r"add: b expects float32, the dtype of a; it is float64. Convert one with"):
+    with pytest.raises(
+        TypeError, match=r"^add: a is float32 and b is float64; convert one: a.double\(\) or b.float\(\) "
+    ):
         a + b
-    with pytest.raises(TypeError, match="multiply: b expects float32"):
+    with pytest.raises(TypeError, match=r"^multiply: .* convert one: a.double\(\) or b.astype\('float32'\) \(NumPy's"):
         a * b.numpy()
-    with pytest.raises(TypeError, match=r"concatenate_operands: arrays expects float32, the dtype of arrays"):
-        mt.concatenate([a, b])
+    with pytest.raises(
+        TypeError, match=r"^concatenate: arrays\[0\] is float32 and arrays\[2\] is float64; convert one: "
+    ):
+        mt.concatenate([a, a, b])
 
 
 def test_conversion_is_differentiable():
