@@ -169,8 +169,7 @@ def conv_transpose2d(
     _check_dtypes(name, "x", x, "weight", weight)
     stride, dilation = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
     padding, extra = pair(name, "padding", padding, 0), pair(name, "output_padding", output_padding, 0)
-    if x.ndim != 4 or weight.ndim != 4:
-        raise ValueError(f"{name}: x and weight expect four axes; they are {x.shape} and {weight.shape}")
+    _check_axes(name, x, weight)
     if weight.shape[0] != x.shape[1]:
         raise ValueError(f"{name}: weight {weight.shape} expects {weight.shape[0]} channels; x is {x.shape}")
     if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
@@ -197,8 +196,7 @@ def conv_transpose2d(
 def geometry(name: str, x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple:
     """The settings as pairs, after a check that input and weight fit together."""
     _check_dtypes(name, "x", x, "weight", weight)
-    if x.ndim != 4 or weight.ndim != 4:
-        raise ValueError(f"{name}: x and weight expect four axes; they are {x.shape} and {weight.shape}")
+    _check_axes(name, x, weight)
     settings = _settings(name, weight.shape, stride, padding, dilation, groups)
     if x.shape[1] != weight.shape[1] * groups:
         within = f" in {groups} groups" if groups > 1 else ""
@@ -214,6 +212,12 @@ def _check_dtypes(name: str, first: str, a: Any, second: str, b: Any) -> None:
     check_floating(name, first, a)
     if a.dtype != b.dtype:
         raise TypeError(f"{name}: {second} expects {a.dtype}, the dtype of {first}; it is {b.dtype}")
+
+
+def _check_axes(name: str, x: Any, weight: Any) -> None:
+    if x.ndim != 4 or weight.ndim != 4:
+        one_image = "; for one image x[None]" if x.ndim == 3 and weight.ndim == 4 else ""
+        raise ValueError(f"{name}: x and weight expect four axes; they are {x.shape} and {weight.shape}{one_image}")
 
 
 def _settings(name: str, weight_shape: tuple, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple:

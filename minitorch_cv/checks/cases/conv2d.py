@@ -152,7 +152,7 @@ ERRORS = [
         "conv2d",
         lambda: conv2d(np.zeros((3, 8, 8)), _weight),
         ValueError,
-        "conv2d: x and weight expect four axes; they are (3, 8, 8) and (4, 3, 3, 3)",
+        "conv2d: x and weight expect four axes; they are (3, 8, 8) and (4, 3, 3, 3); for one image x[None]",
     ),
     ErrorCase(
         "conv2d", lambda: conv2d(_x, _weight, np.zeros(3)), ValueError, "conv2d: bias expects shape (4,); it is (3,)"
