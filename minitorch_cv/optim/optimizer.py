@@ -23,6 +23,8 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         if isinstance(params, Tensor):
             raise TypeError(f"{type(self).__name__}: params expects a list of Tensors or of groups; it is one Tensor")
+        if callable(params):  # a module, or its method `parameters` itself
+            raise TypeError(f"{type(self).__name__}: params expects Parameters: net.parameters(); it is {params!r}")
         groups = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: params expects at least one parameter; it is empty")
