@@ -81,6 +81,13 @@ class DataLoader:
         count = len(self.dataset)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
+    def __repr__(self) -> str:
+        notes = f"batch_size={self.batch_size}, shuffle={self.shuffle}"
+        notes += f", transform={self.transform!r}" if self.transform is not None else ""
+        notes += ", drop_last=True" if self.drop_last else ""
+        notes += f", prefetch={self.prefetch}" if self.prefetch else ""
+        return f"DataLoader({self.dataset!r}; {notes})"
+
     @property
     def epoch(self) -> int:
         """The number of the pass that is under way or comes next; the first is 0."""
