@@ -35,6 +35,11 @@ class Tensor:
     _node: Node | None
 
     def __init__(self, data: Any, requires_grad: bool = False, device: str | None = None, dtype: Any = None):
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(
+                f"Tensor: requires_grad expects True or False; it is {requires_grad!r}. "
+                "A Tensor of zeros is Tensor(np.zeros((2, 3), np.float32))"
+            )
         if isinstance(data, Tensor):
             data = data.data
         if is_array(data) or isinstance(data, np.generic):
@@ -135,6 +140,10 @@ class Tensor:
         if self.dtype.kind not in "iu":
             raise TypeError(f"index: only an integer Tensor can be an index; this one is of type {self.dtype}")
         return int(self._single("index"))
+
+    def __format__(self, spec: str) -> str:
+        """A single element as a number, `f"{loss:.3f}"`; without a specification as `str`."""
+        return format(self._single(f"format {spec!r}"), spec) if spec else str(self)
 
     def item(self) -> Any:
         """The only element as a Python number."""
@@ -250,7 +259,8 @@ class Tensor:
         return self
 
     def zero_(self) -> Tensor:
-        return self.fill_(0)
+        self._writable("zero_")[...] = 0
+        return self
 
     def add_(self, value: Any) -> Tensor:
         data = self._writable("add_")
