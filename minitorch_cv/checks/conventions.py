@@ -33,8 +33,8 @@ class GradientPair:
     """A forward and its backward with their arguments bound.
 
     arguments: name -> value in forward's order, arrays of floats as float64; changed: sentences on arguments changed in
-    place, filled by `run`; convention: how backward is called, known after `run`; unknown_gradients: keys of the dict
-    that backward returned which name no argument.
+    place, filled by `run`; convention: how backward is called; returned: what backward returned, in words;
+    unknown_gradients: keys of the dict that backward returned which name no argument (these three after `run`).
     Raises: CheckError, for arguments that do not fit and for whatever the two functions raise.
     """
 
@@ -50,10 +50,12 @@ class GradientPair:
         self.changed: list[str] = []
         self.convention = ""
         self.without_upstream = False
+        self.returned = ""
         self.unknown_gradients: list[str] = []
 
     def _named(self, inputs: Any, names: Any) -> dict[str, Any]:
         parameters = _parameters(self.forward_function)
+        _refuse_tensor("inputs", inputs)
         if isinstance(inputs, dict):
             self._checked_call((), inputs, parameters)
             order = [p.name for p in parameters or () if p.name in inputs]
@@ -86,6 +88,7 @@ class GradientPair:
                 raise CheckError(f"{self.forward_name}({text}) cannot be called with these inputs: {failure}") from None
 
     def _prepared(self, name: str, value: Any) -> Any:
+        _refuse_tensor(name, value)
         if isinstance(value, (list, tuple)) and value:
             try:
                 array = np.asarray(value)
@@ -109,6 +112,11 @@ class GradientPair:
     def arrays(self) -> list[str]:
         """Names of the arguments that are arrays of floats: those that can have a gradient."""
         return [name for name, value in self.arguments.items() if is_float_array(value)]
+
+    @property
+    def integers(self) -> list[str]:
+        """Names of the arguments that are integers or arrays of them, which cannot be moved a little."""
+        return [name for name, value in self.arguments.items() if _is_integers(value)]
 
     def outputs(self, **moved: Any) -> np.ndarray:
         """The output with some arguments replaced, without any watching: for differences."""
@@ -281,12 +289,17 @@ class GradientPair:
                     self.changed.append(sentence)
 
     def _named_gradients(self, gradients: Any) -> dict[str, Any]:
-        """What backward returned, under the names of forward's arguments."""
+        """What backward returned, under the names of forward's arguments; a name that is missing has no gradient."""
         names, arrays = list(self.arguments), self.arrays
+        self.unknown_gradients = []
+        if gradients is None:
+            self.returned = "None"
+            return {}
         if isinstance(gradients, dict):
             return self._gradients_from_dict(gradients)
         if not isinstance(gradients, (tuple, list)):
             gradients = (gradients,)
+        self.returned = f"{len(gradients)} gradient" + ("s" if len(gradients) != 1 else "")
         if len(gradients) == len(names):
             return dict(zip(names, gradients, strict=True))
         if len(gradients) <= len(arrays):
@@ -300,20 +313,16 @@ class GradientPair:
 
     def _gradients_from_dict(self, gradients: dict) -> dict[str, Any]:
         found, unknown = {}, list(gradients)
-        for name in self.arguments:
+        unused = [p.name for p in _parameters(self.forward_function) or () if p.name not in self.arguments]
+        for name in [*self.arguments, *unused]:
             for key in (f"d{name}", f"d_{name}", f"grad_{name}", f"{name}_grad", name, f"dL_d{name}"):
-                if key in gradients:
+                if key in unknown:
                     found[name] = gradients[key]
                     unknown.remove(key)
                     break
-        self.unknown_gradients = [str(key) for key in unknown]
-        if not found:
-            raise CheckError(
-                f"{self.backward_name}: expected gradients under the names of the inputs, with or without a leading d "
-                f"({', '.join(self.arguments)}); it returns {', '.join(map(repr, gradients))}"
-                f"{_where(self.backward_function)}"
-            )
-        return found
+        self.unknown_gradients = [str(key) for key in unknown if gradients[key] is not None]
+        self.returned = f"a dict with {', '.join(map(str, gradients))}" if gradients else "an empty dict"
+        return {name: gradient for name, gradient in found.items() if name in self.arguments}
 
 
 class _Fit:
@@ -333,6 +342,27 @@ class _Fit:
 def is_float_array(value: Any) -> bool:
     """Whether a value is an array of real floating-point numbers."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def integers_text(name: str, value: Any) -> str:
+    """Why an argument of integers has no gradient, and what to write."""
+    kind, example = ("an integer", float(value)) if np.ndim(value) == 0 else ("an array of integers", 1.0)
+    return f"{name} is {kind}, so it is not differentiated: write {example} for {example:g} to have it checked"
+
+
+def _is_integers(value: Any) -> bool:
+    if not isinstance(value, (int, list, tuple, np.ndarray, np.generic)):
+        return False
+    try:
+        return np.asarray(value).dtype.kind in "iu"
+    except ValueError:  # a ragged list
+        return False
+
+
+def _refuse_tensor(name: str, value: Any) -> None:
+    """Tensors of any library are no plain arrays; their gradients are the library's own."""
+    if any(base.__name__ == "Tensor" for base in type(value).__mro__):
+        raise CheckError(f"check_gradient: {name} is a Tensor; pass arrays ({name}.numpy())")
 
 
 def function_name(function: Any, fallback: str) -> str:

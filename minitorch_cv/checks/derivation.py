@@ -194,7 +194,9 @@ def _add_line(
             problem = f"backward returns no gradient of the input {name}"
             report.inputs.append(InputReport(title, shape, ok=False, problem=problem))
             report.lines[title] = WRONG
-        elif not is_input:
+        elif is_input:
+            report.unchecked.append(name)
+        else:
             report.notes.append(f"{title} was not given, so its line was not checked")
         return
     if name == derivation.output:

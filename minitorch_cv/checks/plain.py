@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from minitorch_cv.checks.comparison import RELATIVE_TOLERANCE, check_input
-from minitorch_cv.checks.conventions import GradientPair, column_major, is_float_array, strided
+from minitorch_cv.checks.conventions import (
+    GradientPair,
+    column_major,
+    integers_text,
+    is_float_array,
+    strided,
+)
 from minitorch_cv.checks.location import describe_exception
 from minitorch_cv.checks.numeric import NumericGradient, numeric_gradient, random_upstream
 from minitorch_cv.checks.report import CheckError, InputReport, Report
@@ -32,9 +39,10 @@ def check_gradient(
     float64, extrapolated in h. Entries whose kink lies within the step are counted and held to the subgradients.
 
     forward, backward: `forward(x, w, ...) -> y` with `backward(dy, x, w, ...) -> gradients`, or
-    `forward(...) -> (out, cache)` with `backward(dout, cache)`; gradients as an array, a tuple in the inputs' order
-    (None where there is none), or a dict (`dx` or `x`). inputs: tuple, list, or dict by argument name; arrays of floats
-    are differentiated, anything else is passed through. names: names for inputs without any; wrt: only these.
+    `forward(...) -> (out, cache)` with `backward(dout, cache)`; gradients as an array, a tuple in the inputs' order, or
+    a dict (`dx` or `x`). inputs: tuple, list, or dict by argument name; each array of floats needs a gradient, or None
+    in its place if it is not to be checked; anything else is passed through. names: for inputs without any; wrt: only
+    these are checked.
     seed: of the upstream gradient. rtol: largest relative error of an entry. diagnose: explain a wrong gradient.
     Returns: a `Report`, true when right; a wrong gradient never raises.
 
@@ -53,15 +61,19 @@ def check_gradient(
     """
     rng = np.random.default_rng(seed)
     pair = GradientPair(forward, backward, inputs, list(names) if names is not None else None)
+    _expect_floats(pair)
     y = _first_output(pair)
     upstream = random_upstream(y.shape, rng)
     _, gradients = pair.run(upstream, watch=True)
     if pair.without_upstream:
         upstream = np.ones_like(y)
-    chosen = _chosen(pair, gradients, wrt)
+    wanted = None if wrt is None else _wanted(pair, wrt)
+    missing = _missing(pair, gradients, wanted)
+    chosen = _chosen(pair, gradients, wanted, missing)
     report = Report(f"{pair.backward_name} against differences of {pair.forward_name}")
     report.problems += pair.changed
-    _note_circumstances(report, pair, gradients, chosen)
+    _note_circumstances(report, pair, gradients, [*chosen, *missing], wanted)
+    _add_missing(report, pair, missing)
     numerics: dict[str, NumericGradient] = {}
     for name in chosen:
         x = np.asarray(pair.arguments[name], dtype=np.float64)
@@ -77,6 +89,15 @@ def check_gradient(
     if diagnose and not all(entry.ok for entry in report.inputs):
         _diagnose(report, pair, y, upstream, numerics)
     return report
+
+
+def _expect_floats(pair: GradientPair) -> None:
+    if not any(is_float_array(value) or isinstance(value, float) for value in pair.arguments.values()):
+        reason = "; ".join(integers_text(name, pair.arguments[name]) for name in pair.integers)
+        raise CheckError(
+            "check_gradient: inputs expects at least one array of floats; "
+            + (reason or f"there is none among {', '.join(pair.arguments)}")
+        )
 
 
 def _first_output(pair: GradientPair) -> np.ndarray:
@@ -108,25 +129,34 @@ def _line_of_nan(call: Callable[[], Any]) -> str:
     return ""
 
 
-def _chosen(pair: GradientPair, gradients: dict[str, Any], wrt: Iterable[str] | None) -> list[str]:
-    """The arguments to check: arrays of floats, and Python floats that a gradient came back for."""
-    if wrt is not None:
-        wanted = [wrt] if isinstance(wrt, str) else list(wrt)
-        for name in wanted:
-            if name not in pair.arguments:
-                raise CheckError(f"check_gradient: wrt expects names among {list(pair.arguments)}; {name!r} is not one")
-            if not is_float_array(pair.arguments[name]) and not isinstance(pair.arguments[name], float):
-                raise CheckError(f"check_gradient: wrt expects arrays of floats; {name} is {pair.arguments[name]!r}")
-        for name in wanted:
-            gradients.setdefault(name, None)
-        return wanted
+def _wanted(pair: GradientPair, wrt: Iterable[str]) -> list[str]:
+    """The names in `wrt`, each found to be an argument that can be differentiated."""
+    wanted = [wrt] if isinstance(wrt, str) else list(wrt)
+    for name in wanted:
+        if name not in pair.arguments:
+            raise CheckError(f"check_gradient: wrt expects names among {list(pair.arguments)}; {name!r} is not one")
+        if not is_float_array(pair.arguments[name]) and not isinstance(pair.arguments[name], float):
+            raise CheckError(f"check_gradient: wrt expects arrays of floats; {name} is {pair.arguments[name]!r}")
+    return wanted
+
+
+def _missing(pair: GradientPair, gradients: dict[str, Any], wanted: list[str] | None) -> list[str]:
+    """The arguments that need a gradient and got none, not even an explicit None."""
+    required = [name for name in pair.arrays if pair.arguments[name].size] if wanted is None else wanted
+    return [name for name in required if name not in gradients]
+
+
+def _chosen(pair: GradientPair, gradients: dict[str, Any], wanted: list[str] | None, missing: list[str]) -> list[str]:
+    """The arguments to compare: arrays of floats, and Python floats that a gradient came back for."""
+    if wanted is not None:
+        return [name for name in wanted if name not in missing]
     chosen = []
     for name, value in pair.arguments.items():
         if gradients.get(name) is None:
             continue
         if (is_float_array(value) and value.size) or (isinstance(value, float) and not isinstance(value, bool)):
             chosen.append(name)
-    if not chosen:
+    if not chosen and not missing:
         raise CheckError(
             f"{pair.backward_name}: expected a gradient for at least one array of floats among "
             f"{', '.join(pair.arguments)}; it returns none"
@@ -134,12 +164,38 @@ def _chosen(pair: GradientPair, gradients: dict[str, Any], wrt: Iterable[str] | 
     return chosen
 
 
-def _note_circumstances(report: Report, pair: GradientPair, gradients: dict[str, Any], chosen: list[str]) -> None:
+def _add_missing(report: Report, pair: GradientPair, missing: list[str]) -> None:
+    """Say which gradients are missing, and which keys of a dict name no argument."""
+    for name in missing:
+        shape = np.shape(pair.arguments[name])
+        report.inputs.append(InputReport(name, shape, ok=False, problem="no gradient was returned"))
+    if missing and pair.returned == "None":
+        report.problems.append(f"{pair.backward_name} returns None: is `return` missing?")
+    elif missing:
+        listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
+        report.problems.append(
+            f"{pair.backward_name} returns {pair.returned}: the gradient of {listed} is missing (None in its place if "
+            "it is not to be checked)"
+        )
+    for key in pair.unknown_gradients:
+        close = missing[0] if len(missing) == 1 else next(iter(get_close_matches(key, pair.arguments, 1)), None)
+        hint = f": is d{close} meant?" if close else ""
+        report.problems.append(f"{pair.backward_name} returns {key}, which is the gradient of no input{hint}")
+
+
+def _note_circumstances(
+    report: Report, pair: GradientPair, gradients: dict[str, Any], judged: list[str], wanted: list[str] | None
+) -> None:
     report.notes.append(f"called as {pair.convention}" if pair.convention else "called with its inputs in order")
-    unknown = f" ({', '.join(pair.unknown_gradients)} names no argument)" if pair.unknown_gradients else ""
     for name in pair.arrays:
-        if name not in chosen:
-            report.notes.append(f"{name} was not checked: {pair.backward_name} returns no gradient for it{unknown}")
+        if name not in judged:
+            reason = f"{pair.backward_name} returns no gradient for it (None)"
+            report.notes.append(f"{name} was not checked: {reason if wanted is None else 'wrt does not name it'}")
+            report.unchecked.append(name)
+    for name in pair.integers if wanted is None else ():
+        if gradients.get(name) is not None:
+            report.notes.append(integers_text(name, pair.arguments[name]))
+            report.unchecked.append(name)
     if pair.promoted:
         report.notes.append(f"checked in float64; {', '.join(pair.promoted)} came in lower precision")
     if pair.output_dtype.kind == "f" and pair.output_dtype.itemsize < 8:

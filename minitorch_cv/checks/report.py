@@ -6,6 +6,7 @@ import html
 import math
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -151,13 +152,15 @@ class Report:
     """The result of a gradient check; true in a condition when every gradient is right.
 
     title: what was checked; inputs: one `InputReport` for each; problems: what is wrong apart from the values, such as
-    an input changed in place; notes: what the reader should know, such as the convention taken.
+    an input changed in place; notes: what the reader should know, such as the convention taken; unchecked: names of
+    inputs that could be differentiated and were left out on purpose.
     """
 
     title: str
     inputs: list[InputReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     _heading: ClassVar[str] = "input"
 
     @property
@@ -201,14 +204,19 @@ class Report:
             ]
         lines += self._findings()
         lines += [f"note: {note}" for note in self._all_notes()]
-        verdict = "The gradient is right." if self.ok else "The gradient is WRONG."
-        if not self.ok and all(entry.ok for entry in self.inputs):
-            verdict = "NOT right: see above." if self.problems else "Nothing was checked."
-        text = "\n".join([*lines, verdict])
+        text = "\n".join([*lines, self.verdict()])
         if colour:
             text = text.replace("WRONG", f"{_RED}WRONG{_PLAIN}").replace("right\n", f"{_GREEN}right{_PLAIN}\n")
-            text = text.replace("is right.", f"is {_GREEN}right{_PLAIN}.")
+            text = text.replace("gradient is right", f"gradient is {_GREEN}right{_PLAIN}")
         return text
+
+    def verdict(self) -> str:
+        """The result in one sentence, with the inputs that it does not speak of."""
+        if self.ok:
+            return f"The gradient is right{left_out(self.unchecked)}."
+        if any(not entry.ok for entry in self.inputs):
+            return "The gradient is WRONG."
+        return "NOT right: see above." if self.problems else "Nothing was checked."
 
     def _verdict(self, entry: InputReport) -> str:
         return "right" if entry.ok else "WRONG"
@@ -250,7 +258,7 @@ class Report:
             f"<div><b>{html.escape(self.title)}</b><table><tr>{head}</tr>{body}</table>"
             + (f"<ul>{findings}</ul>" if findings else "")
             + (f'<ul style="color:#666">{notes}</ul>' if notes else "")
-            + "</div>"
+            + f"<p>{html.escape(self.verdict())}</p></div>"
         )
 
     def plot(self):
@@ -267,7 +275,14 @@ class Report:
             "inputs": [entry.to_dict() for entry in self.inputs],
             "problems": list(self.problems),
             "notes": list(self.notes),
+            "unchecked": list(self.unchecked),
         }
+
+
+def left_out(names: Iterable[str]) -> str:
+    """What a verdict does not speak of, in brackets: `` (w not checked)``; empty where there is nothing."""
+    listed = ", ".join(names)
+    return f" ({listed} not checked)" if listed else ""
 
 
 def _finite(value: Any) -> float | None:

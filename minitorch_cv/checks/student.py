@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from minitorch_cv.checks.report import left_out
+
 RIGHT, WRONG, NOT_CHECKED = 0, 1, 2
 """Exit codes."""
 
@@ -86,7 +88,8 @@ class FileReport:
         if self.exit_code == NOT_CHECKED:
             return f"{file}: COULD NOT BE CHECKED."
         if self.exit_code == RIGHT:
-            return f"{file}: right in {_cases(len(self.checks))}."
+            unchecked = dict.fromkeys(name for check in self.checks for name in check["report"]["unchecked"])
+            return f"{file}: right in {_cases(len(self.checks))}{left_out(unchecked)}."
         wrong = sum(check["verdict"] == "wrong" for check in self.checks)
         return f"{file}: WRONG in {wrong} of {_cases(len(self.checks))}."
 

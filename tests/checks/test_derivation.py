@@ -204,7 +204,7 @@ def test_intermediate_gradients_may_be_left_out_but_inputs_may_not():
         lambda dy, xhat, gamma, var: {**without_beta(dy, xhat, gamma, var), "dbeta": None},
         batch_norm_inputs(),
     )
-    assert allowed
+    assert allowed and str(allowed).endswith("The gradient is right (beta not checked).")
 
 
 def forward_with_nodes(x, gamma, beta, node):

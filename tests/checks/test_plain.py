@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from minitorch_cv._tensor import Tensor
 from minitorch_cv.checks import CheckError, check_gradient
 
 RNG = np.random.default_rng(11)
@@ -106,9 +107,45 @@ def test_upstream_gradient_last_and_output_by_name():
     assert report, str(report)
 
 
-def test_a_gradient_under_an_unknown_name_is_noted():
-    report = check_gradient(lambda x, w: x @ w, lambda dy, x, w: {"dx": dy @ w.T, "dW": x.T @ dy}, (X, W))
-    assert "note: w was not checked: backward returns no gradient for it (dW names no argument)" in str(report)
+def test_a_gradient_under_an_unknown_name_is_wrong():
+    report = check_gradient(lambda x, w: x @ w, lambda dy, x, w: {"dx": dy @ w.T, "dweight": x.T @ dy}, (X, W))
+    assert not report and report["x"].ok and not report["w"].ok
+    assert report.problems == [
+        "backward returns a dict with dx, dweight: the gradient of w is missing (None in its place if it is not to be "
+        "checked)",
+        "backward returns dweight, which is the gradient of no input: is dw meant?",
+    ]
+    assert str(report).endswith("The gradient is WRONG.")
+    report = check_gradient(affine, lambda dy, x, w, b: {"q": dy}, (X, W, B))
+    assert not report and "the gradient of x, w and b is missing" in report.problems[0]
+
+
+def test_a_key_of_a_settings_name_or_without_gradient_does_no_harm():
+    def forward(x, w, b=None):
+        return x @ w
+
+    report = check_gradient(forward, lambda dy, x, w: {"dx": dy @ w.T, "dw": x.T @ dy, "db": 0.0, "dz": None}, (X, W))
+    assert report, str(report)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_too_few_gradients_are_wrong(wrapped):
+    def backward(dy, x, w):
+        return (dy @ w.T,) if wrapped else dy @ w.T
+
+    report = check_gradient(lambda x, w: x @ w, backward, (X, W))
+    assert not report and report["x"].ok and report["w"].problem == "no gradient was returned"
+    assert report.problems[0].startswith("backward returns 1 gradient: the gradient of w is missing")
+    assert "w: no gradient was returned" in str(report) and report.plot().axes
+    report = check_gradient(lambda x, w: x @ w, backward, (X, W), wrt=["x"])
+    assert report and str(report).endswith("The gradient is right (w not checked).")
+
+
+def test_a_backward_without_return_is_wrong():
+    report = check_gradient(affine, lambda dy, x, w, b: None, (X, W, B))
+    assert not report and report.problems == ["backward returns None: is `return` missing?"]
+    report = check_gradient(np.square, lambda dy, x: None, X)
+    assert not report and not report.inputs[0].ok
 
 
 def test_an_argument_that_cannot_be_copied_is_passed_on():
@@ -172,9 +209,9 @@ def test_a_dict_argument_that_forward_fills_is_fresh_at_each_call():
 def test_none_is_noted_and_the_others_are_checked():
     report = check_gradient(affine, lambda dy, x, w, b: (dy @ w.T, None, dy.sum(0)), (X, W, B))
     assert report
-    assert "w was not checked" in str(report)
-    report = check_gradient(affine, lambda dy, x, w, b: dy @ w.T, (X, W, B))
-    assert [entry.name for entry in report.inputs] == ["x"]
+    assert "w was not checked" in str(report) and report.unchecked == report.to_dict()["unchecked"] == ["w"]
+    assert str(report).endswith("The gradient is right (w not checked).")
+    assert "The gradient is right (w not checked)." in report._repr_html_()
 
 
 def test_wrt_demands_a_gradient():
@@ -182,6 +219,13 @@ def test_wrt_demands_a_gradient():
     report = check_gradient(affine, lambda dy, x, w, b: (dy @ w.T, None, None), (X, W, B), wrt=["x", "w"])
     assert not report
     assert "no gradient was given (None)" in str(report)
+
+
+def test_a_gradient_of_integers_beside_floats_is_told_to_be_unchecked():
+    report = check_gradient(lambda x, n: x * n, lambda dy, x, n: (dy * n, (dy * x).sum()), (X, 2))
+    assert report and "note: n is an integer, so it is not differentiated: write 2.0" in str(report)
+    assert str(report).endswith("The gradient is right (n not checked).")
+    assert "not checked" not in str(check_gradient(lambda x, n: x * n, lambda dy, x, n: (dy * n, None), (X, 2)))
 
 
 def test_a_number_as_input_gets_its_gradient_checked():
@@ -410,12 +454,21 @@ def test_random_forwards_are_refused():
         (affine, affine_backward, (X * np.nan, W, B), "x expects finite numbers"),
         (affine, lambda dy, p, q: dy, (X, W, B), "neither fits"),
         (affine, lambda x, w, b: x, (X, W, B), "the gradient of the output as its first argument"),
-        (affine, lambda dy, x, w, b: None, (X, W, B), "it returns none"),
+        (affine, lambda dy, x, w, b: (None, None, None), (X, W, B), "it returns none"),
         (affine, lambda dy, x, w, b: (1, 2, 3, 4), (X, W, B), "at most 3 gradients"),
-        (affine, lambda dy, x, w, b: {"q": 1}, (X, W, B), "under the names of the inputs"),
         (lambda x: None, lambda dy, x: dy, (X,), "expected to return an array"),
         (lambda x: x[:0], lambda dy, x: dy, (X,), "is empty"),
-        (lambda n: np.ones(3) * n, lambda dy, n: dy, (3,), "at least one array of floats"),
+        (lambda n: np.ones(3) * n, lambda dy, n: dy, (3,), "n is an integer, so it is not differentiated: write 3.0"),
+        (np.square, lambda dy, x: dy, "x", "inputs expects a tuple, list or dict"),
+        (
+            lambda x: x * x,
+            lambda dy, x: 2 * dy * x,
+            np.arange(3),
+            "x is an array of integers, so it is not differentiated: write 1.0",
+        ),
+        (lambda x: x * x, lambda dy, x: 2 * dy * x, (Tensor(X),), "x is a Tensor; pass arrays (x.numpy())"),
+        (lambda x: x * x, lambda dy, x: 2 * dy * x, Tensor(X), "inputs is a Tensor; pass arrays (inputs.numpy())"),
+        (lambda mode: 1.0, lambda dy, mode: dy, ("train",), "at least one array of floats; there is none among mode"),
     ],
 )
 def test_misuse_has_one_clear_message(forward, backward, inputs, words):

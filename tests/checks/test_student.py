@@ -188,7 +188,17 @@ def test_what_was_compared_and_what_was_not_is_told_of_right_gradients_too(tmp_p
     text += "def cases(rng):\n    x = rng.uniform(1, 2, (3, 4))\n    x[0, 0] = 0\n    yield x, rng.uniform(1, 2, 4)\n"
     report = str(check_file(write(tmp_path, text)))
     assert "case 1, (3, 4), (4,): right, 11 entries to within" in report and ", 1 at kinks left out" in report
-    assert "note: w was not checked: backward returns no gradient for it" in report
+    assert "note: w was not checked: backward returns no gradient for it (None)" in report
+    assert report.endswith("mine.py: right in 1 case (w not checked).")
+
+
+def test_a_missing_gradient_is_wrong(tmp_path):
+    text = (
+        "def forward(x, w):\n    return x @ w\n\ndef backward(dy, x, w):\n    return {'dx': dy @ w.T, 'dW': x.T @ dy}\n"
+    )
+    report = check_file(write(tmp_path, text), shapes=[(2, 3), (3, 4)])
+    assert report.exit_code == 1
+    assert "problem: backward returns dW, which is the gradient of no input: is dw meant?" in str(report)
 
 
 def test_file_may_bear_the_name_of_a_module(tmp_path):
