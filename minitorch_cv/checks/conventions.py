@@ -33,8 +33,9 @@ class GradientPair:
     """A forward and its backward with their arguments bound.
 
     arguments: name -> value in forward's order, arrays of floats as float64; changed: sentences on arguments changed in
-    place, filled by `run`; convention: how backward is called; returned: what backward returned, in words;
-    unknown_gradients: keys of the dict that backward returned which name no argument (these three after `run`).
+    place, filled by `run`; remarks: such sentences on what does no harm to the gradient; convention: how backward is
+    called; returned: what backward returned, in words; unknown_gradients: keys of the dict that backward returned which
+    name no argument (these three after `run`).
     Raises: CheckError, for arguments that do not fit and for whatever the two functions raise.
     """
 
@@ -48,6 +49,7 @@ class GradientPair:
         self.promoted: list[str] = []
         self.arguments = {name: self._prepared(name, value) for name, value in self._named(inputs, names).items()}
         self.changed: list[str] = []
+        self.remarks: list[str] = []
         self.convention = ""
         self.without_upstream = False
         self.returned = ""
@@ -155,13 +157,20 @@ class GradientPair:
         dy = np.ones_like(y) if upstream is None else upstream
         handed = self._handed_upstream(dy, result)
         values_before = {name: _fresh(value) for name, value in values.items()}
+        cache = result[1:] if isinstance(result, tuple) else ()
+        cache_before = _fresh(cache) if watch else ()
         call = self._backward_call(handed, result, y, values)
         with located(self.backward_name):
             gradients = call()
-        if watch:
-            self._note_changes(self.backward_name, values_before, values)
-            if isinstance(handed, np.ndarray) and not np.array_equal(handed, dy, equal_nan=True):
-                self.changed.append(f"{self.backward_name} changes the upstream gradient in place")
+        if not watch:
+            return y, self._named_gradients(gradients)
+        self._note_changes(self.backward_name, values_before, values)
+        if isinstance(handed, np.ndarray) and not np.array_equal(handed, dy, equal_nan=True):
+            self.changed.append(f"{self.backward_name} changes the upstream gradient in place")
+        gradients = _fresh(gradients)  # they may be views of the cache
+        if not self.changed and not _equal(cache_before, cache):
+            again = self._backward_call(self._handed_upstream(dy, result), result, y, values)
+            self._note_changed_cache(gradients, again)
         return y, self._named_gradients(gradients)
 
     def _call(self, function: Callable, values: dict[str, Any]) -> Any:
@@ -288,6 +297,19 @@ class GradientPair:
                 if sentence not in self.changed:
                     self.changed.append(sentence)
 
+    def _note_changed_cache(self, gradients: Any, again: Callable[[], Any]) -> None:
+        """Say what a backward that changed its cache does when it is called again with the same cache."""
+        sentence = f"{self.backward_name} changes its cache in place"
+        try:
+            with np.errstate(all="ignore"):
+                repeated = _equal(gradients, again())
+        except Exception as failure:  # a user's function may raise anything
+            repeated = False
+            sentence += f": called again with the same cache it raises {describe_exception(failure)}"
+        else:
+            sentence += "" if repeated else ": called again with the same cache it gives another gradient"
+        (self.remarks if repeated else self.changed).append(sentence)
+
     def _named_gradients(self, gradients: Any) -> dict[str, Any]:
         """What backward returned, under the names of forward's arguments; a name that is missing has no gradient."""
         names, arrays = list(self.arguments), self.arrays
@@ -413,6 +435,21 @@ def _fresh(value: Any) -> Any:
         return copy.deepcopy(value)
     except TypeError:  # what cannot be copied, such as a module or an open file, is no place to keep numbers in
         return value
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two values hold the same numbers, through tuples, lists and dicts; other objects are not looked into."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        if a.dtype.kind not in "fiub":
+            return a.shape == b.shape
+        return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-12, atol=0, equal_nan=True))
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, (int, float, str)):
+        return bool(a == b or (a != a and b != b))
+    return type(a) is type(b)
 
 
 def _same_strides(array: np.ndarray) -> np.ndarray:

@@ -186,6 +186,7 @@ def _add_missing(report: Report, pair: GradientPair, missing: list[str]) -> None
 def _note_circumstances(
     report: Report, pair: GradientPair, gradients: dict[str, Any], judged: list[str], wanted: list[str] | None
 ) -> None:
+    report.notes += pair.remarks
     report.notes.append(f"called as {pair.convention}" if pair.convention else "called with its inputs in order")
     for name in pair.arrays:
         if name not in judged:

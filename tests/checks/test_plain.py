@@ -326,6 +326,38 @@ def test_the_upstream_gradient_changed_in_place_is_named():
     assert "backward changes the upstream gradient in place" in report.problems
 
 
+def test_a_cache_changed_in_place_is_named():
+    def forward(x):
+        y = np.tanh(x)
+        return y * 1.0, (y, x.shape)
+
+    def backward(dout, cache):
+        slope, _ = cache
+        slope *= -slope
+        slope += 1
+        slope *= dout
+        return slope
+
+    report = check_gradient(forward, backward, X)
+    assert report["x"].ok and not report
+    assert report.problems == [
+        "backward changes its cache in place: called again with the same cache it gives another gradient"
+    ]
+
+    def emptying(dout, cache):
+        return dout * (1 - cache.pop() ** 2)
+
+    report = check_gradient(lambda x: (np.tanh(x), [np.tanh(x)]), emptying, (X,), names=["x"])
+    assert not report and "called again with the same cache it raises IndexError" in report.problems[0]
+
+    def marking(dout, cache):
+        cache["used"] = True
+        return dout * (1 - cache["y"] ** 2)
+
+    report = check_gradient(lambda x: (np.tanh(x), {"y": np.tanh(x)}), marking, (X,), names=["x"])
+    assert report and "marking changes its cache in place" in report.notes
+
+
 def test_the_callers_arrays_are_never_touched():
     def backward(dy, x):
         x[:] = 0
