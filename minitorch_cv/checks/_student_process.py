@@ -25,7 +25,7 @@ if __name__ == "__main__":  # run by its path: the folder of this file must not 
 import numpy as np
 
 from minitorch_cv.checks.derivation import check_derivation
-from minitorch_cv.checks.location import describe_exception
+from minitorch_cv.checks.location import describe_exception, hidden_module
 from minitorch_cv.checks.plain import check_gradient
 from minitorch_cv.checks.report import CheckError, Report
 
@@ -38,9 +38,12 @@ TEMPLATE = """
 
 
 class Pair:
-    """A forward (or the steps of a derivation) and its backward, as they stand in a file."""
+    """A forward (or the steps of a derivation) and its backward, as they stand in a file.
 
-    def __init__(self, forward: Any, backward: Callable, names: tuple[str, str], cases: Callable | None):
+    cases: the function that draws the inputs, or one case itself, or None.
+    """
+
+    def __init__(self, forward: Any, backward: Callable, names: tuple[str, str], cases: Any):
         self.forward, self.backward, self.names, self.cases = forward, backward, names, cases
 
     @property
@@ -64,11 +67,18 @@ def run_job(folder: Path) -> dict[str, Any]:
         checks = []
         for pair in pairs:
             checks += check_pair(pair, path, job, given_cases, folder)
-    except CheckError as error:
-        return {"exit_code": 2, "message": str(error), "checks": []}
+    except Exception as error:
+        return {"exit_code": 2, "message": _message(error, path), "checks": []}
     wrong, failed = (any(check["verdict"] == verdict for check in checks) for verdict in ("wrong", "failed"))
     message = next((check["problem"] for check in checks if check.get("problem")), "")
     return {"exit_code": 1 if wrong else 2 if failed else 0, "message": message, "checks": checks}
+
+
+def _message(error: Exception, path: Path) -> str:
+    """What to tell of an exception, and whether a file's name is its cause."""
+    text = str(error) if isinstance(error, CheckError) else f"{path.name}: {describe_exception(error)}"
+    hint = hidden_module(error, path.parent, checked=path)
+    return f"{text}\n{hint}" if hint else text
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -112,15 +122,20 @@ def find_pairs(names: Mapping[str, Any], file: str) -> list[Pair]:
                 )
                 hint = f"; is {close[0]} meant to be it?" if close else ""
                 raise CheckError(f"{file}: {name} expects a function {partner} beside it; there is none{hint}")
-            pairs.append(Pair(forward, names[partner], (name, partner), _cases_function(names, stem)))
+            pairs.append(Pair(forward, names[partner], (name, partner), _cases_of(names, stem)))
     if not pairs:
         raise CheckError(f"{file}: expects functions forward(x, ...) and backward(dy, x, ...); it has no forward")
     return pairs
 
 
-def _cases_function(names: Mapping[str, Any], stem: str) -> Callable | None:
-    own = [f"{stem}_cases", f"cases_{stem}"] if stem else []
-    return next((names[name] for name in [*own, "cases"] if callable(names.get(name))), None)
+def _cases_of(names: Mapping[str, Any], stem: str) -> Any:
+    """The function ``cases`` that belongs to a pair, or its ``inputs``; those that bear its name come first."""
+    for own in ([f"{stem}_{{}}", f"{{}}_{stem}"] if stem else []) + ["{}"]:
+        if callable(function := names.get(own.format("cases"))):
+            return function
+        if isinstance(inputs := names.get(own.format("inputs")), (tuple, list, Mapping, np.ndarray)):
+            return inputs
+    return None
 
 
 def check_pair(
@@ -133,7 +148,7 @@ def check_pair(
         try:
             report = pair.check(inputs, job["seed"])
         except CheckError as error:
-            yield {**entry, "verdict": "failed", "text": str(error)}
+            yield {**entry, "verdict": "failed", "text": _message(error, path)}
             return
         yield {
             **entry,
@@ -146,7 +161,7 @@ def check_pair(
 
 
 def draw_cases(pair: Pair, file: str, shapes: list | None, seed: int) -> list[Any]:
-    """The inputs of every case: random arrays of the given shapes, or what the file's ``cases(rng)`` yields."""
+    """The inputs of every case: random arrays of the given shapes, or the file's ``cases(rng)`` or ``inputs``."""
     rng = np.random.default_rng(seed)
     if shapes is not None:
         return [tuple(rng.standard_normal(shape) for shape in shapes)]
@@ -154,8 +169,10 @@ def draw_cases(pair: Pair, file: str, shapes: list | None, seed: int) -> list[An
     if function is None:
         raise CheckError(
             f"{file}: there is nothing to check {pair.names[0]} on. Give the shapes of its inputs, as in "
-            f"--shapes 2,3,8,8 4,3,3,3, or add to the file:\n{TEMPLATE}"
+            f"--shapes 2,3,8,8 4,3,3,3, or add to the file:\n{TEMPLATE}\n\nor one case: inputs = (x, weight)"
         )
+    if not callable(function):
+        return [(function,) if isinstance(function, np.ndarray) else function]
     name = function.__name__
     try:
         produced = function(rng) if _parameters(function) else function()

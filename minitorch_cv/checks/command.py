@@ -18,14 +18,15 @@ Your own file holds a forward, its backward, and inputs to try them on:
     def forward(x, weight):
         return x @ weight
 
-    def backward(dy, x, weight):             # one gradient for each input, None where there is none
+    def backward(dy, x, weight):             # one gradient for each array of floats, None to leave one out
         return dy @ weight.T, x.T @ dy
 
-    def cases(rng):                          # or leave it out and give --shapes
+    def cases(rng):                          # or inputs = (x, weight), or leave both out and give --shapes
         yield rng.standard_normal((4, 3)), rng.standard_normal((3, 5))
 
-forward may also return (out, cache), with backward(dout, cache); gradients may come as a dict (dx, dweight). A file may
-hold several pairs: conv_forward, conv_backward, conv_cases. It runs in a process of its own, under a time limit.
+inputs is one case, a tuple, a list or a dict by argument name; cases(rng) may yield several. forward may also return
+(out, cache), with backward(dout, cache); gradients may come as a dict (dx, dweight). A file may hold several pairs:
+conv_forward, conv_backward, conv_cases. It runs in a process of its own, under a time limit.
 """
 
 EXAMPLES = """\
@@ -86,8 +87,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_files(args: argparse.Namespace, files: list[str]) -> int:
-    from minitorch_cv.checks.student import check_file
+    from minitorch_cv.checks.location import hidden_module
 
+    try:
+        from minitorch_cv.checks.student import check_file
+    except (ImportError, AttributeError, RecursionError) as error:  # run by `python -m`, the folder comes first
+        hint = hidden_module(error, Path.cwd())
+        if not hint:
+            raise
+        return _fail(f"gradcheck: {hint}")
     codes = []
     for path in files:
         report = check_file(path, shapes=args.shapes, timeout=args.timeout, seed=args.seed, plot=args.plot)

@@ -104,6 +104,8 @@ def check_file(
 ) -> FileReport:
     """Check the gradients in a Python file: ``forward`` and ``backward``, on what its ``cases(rng)`` yields.
 
+    In place of ``cases`` it may hold one case, ``inputs``: a tuple, a list or a dict by argument name.
+
     The file may hold several pairs (``conv_forward``, ``conv_backward``, ``conv_cases``), and in place of a forward the
     ``steps`` of a derivation. It runs in a process of its own; this one stays as it is, whatever the file does. Nothing
     here raises for what the file does or lacks: the report says it.

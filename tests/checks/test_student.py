@@ -56,6 +56,7 @@ def test_wrong_gradients_are_told_what_is_wrong(name, told):
         ("raises.py", "raises.py, line 9: dx = dy @ weight)"),
         ("syntax_error.txt", "(syntax_error.txt, line 1: def forward(x))"),
         ("no_cases.py", "--shapes 2,3,8,8 4,3,3,3, or add to the file:"),
+        ("no_cases.py", "or one case: inputs = (x, weight)"),
         ("misnamed_backward.py", "forward expects a function backward beside it; there is none; is bakward meant"),
         ("ends_the_process.py", "the process ended with exit code 3 before the check was done"),
         ("exits_and_prints.py", 'SystemExit: enough (exits_and_prints.py, line 7: sys.exit("enough"))'),
@@ -122,6 +123,11 @@ FUNCTIONS = "def forward(x):\n    return 2 * x\n\ndef backward(dy, x):\n    retu
         "def cases(rng):\n    return {'x': rng.standard_normal(3)}",
         "def cases(rng):\n    yield [rng.standard_normal(3)]",
         "def cases():\n    import numpy as np\n    return np.ones(3),",
+        "import numpy as np\ninputs = (np.ones(3),)",
+        "import numpy as np\ninputs = [np.ones(3)]",
+        "import numpy as np\ninputs = {'x': np.ones(3)}",
+        "import numpy as np\ninputs = np.ones(3)",
+        "inputs = ()\ndef cases(rng):\n    yield rng.standard_normal(3)",
     ],
 )
 def test_cases_may_be_yielded_or_returned_in_any_form(tmp_path, cases):
@@ -155,6 +161,14 @@ def test_processes_that_the_file_started_end_with_it(tmp_path):
             return
         time.sleep(0.1)
     pytest.fail(f"process {child} lives on")
+
+
+def test_each_pair_may_have_inputs_of_its_own(tmp_path):
+    text = "import numpy as np\n" + FUNCTIONS.replace("forward", "double_forward").replace(
+        "backward", "double_backward"
+    )
+    report = check_file(write(tmp_path, text + FUNCTIONS + "double_inputs = [np.ones(2)]\ninputs = (np.ones(3),)\n"))
+    assert [check["inputs"] for check in report.checks] == ["(2,)", "(3,)"] and report
 
 
 def test_endless_generator_of_cases_is_cut_off(tmp_path):
@@ -205,6 +219,32 @@ def test_file_may_bear_the_name_of_a_module(tmp_path):
     path = tmp_path / "random.py"
     path.write_text(FUNCTIONS, encoding="utf-8")
     assert check_file(path, shapes=[(3,)]).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["random", "torch"])
+def test_a_neighbour_that_hides_a_module_is_named(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("import numpy as np\n", encoding="utf-8")
+    report = check_file(write(tmp_path, f"import {name}\n{name}.manual_seed(0)\n" + FUNCTIONS), shapes=[(3,)])
+    owner = "the package torch" if name == "torch" else "Python's own random"
+    assert report.exit_code == 2
+    assert report.message.endswith(f"\n{name}.py beside your file hides {owner}; rename it"), report
+
+
+def test_a_hidden_module_is_named_where_numpy_needs_it(tmp_path):
+    (tmp_path / "random.py").write_text("def helper():\n    return 1\n", encoding="utf-8")
+    cases = "def cases(rng):\n    yield rng.standard_normal(3)\n"
+    report = check_file(write(tmp_path, "import random\n" + FUNCTIONS + cases))
+    assert report.exit_code == 2
+    assert "random.py beside your file hides Python's own random; rename it" in report.message
+    path = tmp_path / "random.py"
+    path.write_text("import numpy as np\nnp.random.seed(0)\n" + FUNCTIONS, encoding="utf-8")
+    assert "\nrandom.py hides Python's own random; rename it" in check_file(path, shapes=[(3,)]).message
+
+
+def test_an_error_that_no_name_caused_is_told_alone(tmp_path):
+    (tmp_path / "random.py").write_text("", encoding="utf-8")
+    report = check_file(write(tmp_path, "import nowhere_to_be_found\n" + FUNCTIONS), shapes=[(3,)])
+    assert "nowhere_to_be_found" in report.message and "rename" not in report.message
 
 
 def test_non_ascii_text_and_much_output_come_through(tmp_path):
