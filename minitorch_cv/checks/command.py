@@ -90,12 +90,14 @@ def _check_files(args: argparse.Namespace, files: list[str]) -> int:
     from minitorch_cv.checks.location import hidden_module
 
     try:
-        from minitorch_cv.checks.student import check_file
+        from minitorch_cv.checks.student import check_file, unusable_figure
     except (ImportError, AttributeError, RecursionError) as error:  # run by `python -m`, the folder comes first
         hint = hidden_module(error, Path.cwd())
         if not hint:
             raise
         return _fail(f"gradcheck: {hint}")
+    if args.plot and (problem := unusable_figure(args.plot)):
+        return _fail(f"gradcheck: --plot {problem}")
     codes = []
     for path in files:
         report = check_file(path, shapes=args.shapes, timeout=args.timeout, seed=args.seed, plot=args.plot)

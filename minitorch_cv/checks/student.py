@@ -163,10 +163,16 @@ def _unreadable(path: Path) -> str:
 def _unusable(timeout: float, plot: str | os.PathLike | None) -> str:
     if not 0 < timeout < 1e6:
         return f"check_file: timeout expects a positive number of seconds; it is {timeout}"
-    if plot is not None and Path(plot).suffix.lower() not in _FIGURES:
-        return f"check_file: plot expects a file name that ends in {', '.join(_FIGURES)}; it is {plot}"
-    if plot is not None and not Path(plot).resolve().parent.is_dir():
-        return f"check_file: plot expects a file in a folder that exists; {Path(plot).parent} does not"
+    problem = "" if plot is None else unusable_figure(plot)
+    return f"check_file: plot {problem}" if problem else ""
+
+
+def unusable_figure(path: str | os.PathLike) -> str:
+    """Why no figure can be saved there; empty where one can."""
+    if Path(path).suffix.lower() not in _FIGURES:
+        return f"expects a name ending in {', '.join(_FIGURES[:-1])} or {_FIGURES[-1]}; it is {path}"
+    if not Path(path).resolve().parent.is_dir():
+        return f"expects a file in a folder that exists; {Path(path).parent} does not"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
 import sys
@@ -18,6 +19,7 @@ from .case_checks import CaseResult, check_case, check_error
 from .planting import BROKEN, CAUGHT, NO_CHANGE, SURVIVED, Planting, plant_faults
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_SUGGESTIONS = 4
 TABLE: dict[str, Any] = {"title_justify": "left", "box": None, "padding": (0, 2, 0, 0), "header_style": "bold"}
 
 
@@ -38,7 +40,7 @@ def run(
     out = out or sys.stdout
     chosen, unknown = select(names)
     if unknown:
-        print(f"gradcheck: OP expects one of {', '.join(known_names())}; it is {unknown[0]!r}", file=sys.stderr)
+        print(f"gradcheck: there is no operation {unknown[0]!r}; {_suggestion(unknown[0])}", file=sys.stderr)
         return 2
     start = time.perf_counter()
     code = 0
@@ -69,6 +71,18 @@ def known_names() -> list[str]:
     """Public functions and operations, and the stems of the files in which they stand, such as pool2d."""
     functions = _functions()
     return sorted({*functions, *map(_home, functions)})
+
+
+def _suggestion(name: str) -> str:
+    """The known names that are nearest to an unknown one; all of them where none is near."""
+    known, wanted = known_names(), name.lower()
+    near = [other for other in known if other.startswith(wanted)] if len(wanted) > 2 else []
+    near += difflib.get_close_matches(wanted, known, _SUGGESTIONS, 0.7)
+    near += [other for other in known if wanted in other] if len(wanted) > 2 else []
+    near = list(dict.fromkeys(near))[:_SUGGESTIONS]
+    if not near:
+        return f"there are {', '.join(known)}"
+    return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"
 
 
 def _functions() -> set[str]:

@@ -87,12 +87,43 @@ def test_anything_but_a_file_goes_to_the_packages_own_checks(suite, arguments, c
         (["mine.py", "--faults"], "--faults is for the package's operations; mine.py is a file"),
         (["mine.py", "--mutate"], "--mutate is for the package's operations"),
         (["mine.py", "yours.py", "--plot", "error.png"], "--plot expects one file; 2 were given"),
+        (
+            [STUDENTS / "right_linear.py", "--plot", "p2.jpg"],
+            "--plot expects a name ending in .png, .pdf or .svg; it is p",
+        ),
+        (
+            [STUDENTS / "right_linear.py", "--plot", "no/p.png"],
+            "--plot expects a file in a folder that exists; no does",
+        ),
         (["nowhere.py"], "nowhere.py: there is no such file"),
     ],
 )
 def test_misuse_is_said_with_exit_code_2(suite, capsys, arguments, message):
     assert run(*arguments) == 2
-    assert message in capsys.readouterr().err and not suite
+    printed = capsys.readouterr()
+    assert message in printed.err and not printed.out and not suite
+    assert "check_file" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("conv", "did you mean conv2d"),
+        ("Conv2D", "did you mean conv2d"),
+        ("batchnorm", "did you mean batch_norm"),
+        ("sofmax", "did you mean softmax"),
+        ("norm", "group_norm"),
+    ],
+)
+def test_near_names_are_suggested_for_an_unknown_operation(capsys, name, message):
+    assert run(name) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"gradcheck: there is no operation {name!r}") and message in told and len(told) < 160
+
+
+def test_without_a_near_name_all_are_listed(capsys):
+    assert run("qqqqqq") == 2
+    assert "conv2d, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

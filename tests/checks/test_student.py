@@ -268,7 +268,7 @@ def test_figure_is_saved(tmp_path):
     ("arguments", "told"),
     [
         ({"timeout": 0}, "timeout expects a positive number of seconds"),
-        ({"plot": "error.bmp"}, "plot expects a file name that ends in .png, .pdf, .svg"),
+        ({"plot": "error.bmp"}, "plot expects a name ending in .png, .pdf or .svg; it is error.bmp"),
         ({"plot": "nowhere/error.png"}, "plot expects a file in a folder that exists"),
     ],
 )
