@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from .._arguments import whole_number
 from .._random import Generator
 from ..ops._conv2d import pair
 from .linear import default_weights
@@ -36,7 +37,7 @@ class Conv2d(Module):
         *,
         generator: Generator | None = None,
     ):
-        _check_groups("Conv2d", in_channels, out_channels, groups)
+        _check_channels("Conv2d", in_channels, out_channels, groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride, self.dilation = pair("Conv2d", "stride", stride, 1), pair("Conv2d", "dilation", dilation, 1)
@@ -100,7 +101,7 @@ class ConvTranspose2d(Module):
         generator: Generator | None = None,
     ):
         name = "ConvTranspose2d"
-        _check_groups(name, in_channels, out_channels, groups)
+        _check_channels(name, in_channels, out_channels, groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
         self.stride, self.padding = pair(name, "stride", stride, 1), pair(name, "padding", padding, 0)
@@ -121,8 +122,11 @@ class ConvTranspose2d(Module):
         return _describe(self, padding=(0, 0), output_padding=(0, 0), dilation=(1, 1), groups=1)
 
 
-def _check_groups(name: str, in_channels: int, out_channels: int, groups: int) -> None:
-    if groups < 1 or in_channels % groups or out_channels % groups:
+def _check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
+    for argument, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+        whole_number(f"{name}: {argument}", value, 0)
+    whole_number(f"{name}: groups", groups, 1)
+    if in_channels % groups or out_channels % groups:
         raise ValueError(
             f"{name}: groups expects a divisor of in_channels = {in_channels} and out_channels = {out_channels}; "
             f"it is {groups}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from .._arguments import whole_number
 from .._random import Generator
 from . import init
 from .module import Module, Parameter
@@ -37,6 +38,8 @@ class Linear(Module):
         *,
         generator: Generator | None = None,
     ):
+        in_features = whole_number("Linear: in_features", in_features, 0)
+        out_features = whole_number("Linear: out_features", out_features, 0)
         self.in_features, self.out_features = in_features, out_features
         self.weight, self.bias = default_weights(
             (out_features, in_features), out_features if bias else None, in_features, generator, device, dtype
@@ -62,6 +65,8 @@ class Embedding(Module):
         *,
         generator: Generator | None = None,
     ):
+        num_embeddings = whole_number("Embedding: num_embeddings", num_embeddings, 0)
+        embedding_dim = whole_number("Embedding: embedding_dim", embedding_dim, 0)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), dtype), device=device)
         init.normal_(self.weight, generator=generator)
