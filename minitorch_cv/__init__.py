@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from . import ops
 from ._autograd import backward, debug, grad, mark_changed, no_grad
 from ._op import OPS, op
+from ._pytorch_names import PACKAGE, proposal_for, unknown_name
 from ._random import Generator, default_generator, manual_seed
 from ._tensor import Tensor
 from .ops import concatenate, stack, where
@@ -32,7 +34,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown_name(__name__, name, proposal_for(name, PACKAGE, ops), obj=sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ._autograd import Node, inspect_result, mode
 from ._device import array_namespace, device_of, is_array
+from ._pytorch_names import unknown_argument
 from ._tensor import Tensor, make
 from .kernels import manifest
 
@@ -146,11 +147,14 @@ def _binder(body: Callable) -> Callable:
     position = {p.name: i for i, p in enumerate(positional)}
     defaults = [p.default for p in positional]
     name = body.__name__
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
     def bind(args: tuple, given: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         settings, named = {}, {}
         for key, value in given.items():
             if key not in position:
+                if key not in parameters and not takes_any:
+                    raise unknown_argument(name, [key], parameters)
                 settings[key] = value
             elif position[key] < len(args):
                 raise TypeError(f"{name}: {key} was given twice")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._device import array_namespace, device_of, is_array, to_device, to_numpy
+from ._pytorch_names import TENSOR, proposal_for, unknown_argument, unknown_name
 
 if TYPE_CHECKING:
     from . import ops
@@ -107,6 +108,14 @@ class Tensor:
 
     def numel(self) -> int:
         return self.data.size
+
+    def dim(self) -> int:
+        return self.data.ndim
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str):
+            raise _unknown_attribute(self, name)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -211,6 +220,9 @@ class Tensor:
 
     def double(self) -> Tensor:
         return self.to(dtype=np.float64)
+
+    def cpu(self) -> Tensor:
+        return self.to("cpu")
 
     # ---- gradients
 
@@ -381,6 +393,15 @@ class Tensor:
     def relu(self) -> Tensor:
         return ops.relu(self)
 
+    def pow(self, exponent: Any) -> Tensor:
+        return ops.power(self, exponent)
+
+    def softmax(self, axis: int = -1, **unknown: Any) -> Tensor:
+        return ops.softmax(self, axis, **unknown)
+
+    def log_softmax(self, axis: int = -1, **unknown: Any) -> Tensor:
+        return ops.log_softmax(self, axis, **unknown)
+
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return ops.clip(self, min, max)
 
@@ -388,28 +409,51 @@ class Tensor:
         """This Tensor where `condition` holds, `other` elsewhere."""
         return ops.where(condition, self, other)
 
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """`value` where `mask` holds, this Tensor elsewhere."""
+        return ops.where(mask, value, self)
+
     # ---- reductions
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.sum(self, axis, keepdims)
+    def sum(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.sum(self, axis, keepdims, **unknown)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.mean(self, axis, keepdims)
+    def mean(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.mean(self, axis, keepdims, **unknown)
 
-    def var(self, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Tensor:
-        return ops.var(self, axis, correction, keepdims)
+    def var(self, axis: Any = None, correction: float = 0, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.var(self, axis, correction, keepdims, **unknown)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.max(self, axis, keepdims)
+    def std(self, axis: Any = None, correction: float = 0, keepdims: bool = False, **unknown: Any) -> Tensor:
+        """The square root of `var`: as in NumPy divided by n, where PyTorch divides by n - 1 (`correction=1`)."""
+        if unknown:
+            raise unknown_argument("std", unknown)
+        return ops.sqrt(ops.var(self, axis, correction, keepdims))
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
-        return ops.min(self, axis, keepdims)
+    def all(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        """Whether every element is true, or not 0. Booleans, without a gradient."""
+        return self._truth("all", axis, keepdims, unknown)
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmax(self, axis, keepdims)
+    def any(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        """Whether some element is true, or not 0. Booleans, without a gradient."""
+        return self._truth("any", axis, keepdims, unknown)
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
-        return ops.argmin(self, axis, keepdims)
+    def _truth(self, name: str, axis: Any, keepdims: bool, unknown: dict[str, Any]) -> Tensor:
+        if unknown:
+            raise unknown_argument(name, unknown)
+        return Tensor(getattr(self.data, name)(axis=ops.reduce.all_axes(name, axis, self.ndim), keepdims=keepdims))
+
+    def max(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.max(self, axis, keepdims, **unknown)
+
+    def min(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.min(self, axis, keepdims, **unknown)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.argmax(self, axis, keepdims, **unknown)
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False, **unknown: Any) -> Tensor:
+        return ops.argmin(self, axis, keepdims, **unknown)
 
     # ---- shape
 
@@ -431,8 +475,8 @@ class Tensor:
     def expand(self, *shape: Any) -> Tensor:
         return ops.expand(self, _sizes(shape))
 
-    def squeeze(self, axis: Any = None) -> Tensor:
-        return ops.squeeze(self, axis)
+    def squeeze(self, axis: Any = None, **unknown: Any) -> Tensor:
+        return ops.squeeze(self, axis, **unknown)
 
     def unsqueeze(self, axis: int) -> Tensor:
         return ops.unsqueeze(self, axis)
@@ -467,6 +511,14 @@ def _from_python(data: Any, dtype: np.dtype) -> np.ndarray:
     except (TypeError, ValueError):
         pass
     raise TypeError(f"Tensor: data expects an array, a number or a list of numbers; it is {data!r}")
+
+
+def _unknown_attribute(tensor: Tensor, name: str) -> AttributeError:
+    if name in TENSOR or not name.endswith("_"):
+        proposal = proposal_for(name, TENSOR, ops, "(x)")
+    else:
+        proposal = None if name.startswith("_") else "x.fill_, x.copy_, x.add_, x.mul_ or x[index] = value"
+    return unknown_name(type(tensor).__name__, name, proposal, obj=tensor)
 
 
 def _rebuild(kind: type, data: Any, requires_grad: bool) -> Tensor:

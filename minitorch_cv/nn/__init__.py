@@ -1,5 +1,9 @@
 """Layers with PyTorch's names and argument order, and the modules that hold them."""
 
+import sys
+from typing import TYPE_CHECKING
+
+from .._pytorch_names import NN, unknown_name
 from . import init
 from .activation import (
     ELU,
@@ -25,3 +29,8 @@ from .module import Module, Parameter
 from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxUnpool2d
 from .resize import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+
+if not TYPE_CHECKING:  # a type checker knows what there is
+
+    def __getattr__(name: str):
+        raise unknown_name(__name__, name, NN.get(name), obj=sys.modules[__name__])

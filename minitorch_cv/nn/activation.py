@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from .._pytorch_names import unknown_argument
 from .._random import Generator
 from .module import Module
 
@@ -106,7 +107,9 @@ class GELU(Module):
 class Softmax(Module):
     """Positive numbers that add up to one along `axis`: see `ops.softmax`."""
 
-    def __init__(self, axis: int = -1):
+    def __init__(self, axis: int = -1, **unknown: Any):
+        if unknown:
+            raise unknown_argument("Softmax", unknown)
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
@@ -119,7 +122,9 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """The logarithm of softmax along `axis`: see `ops.log_softmax`."""
 
-    def __init__(self, axis: int = -1):
+    def __init__(self, axis: int = -1, **unknown: Any):
+        if unknown:
+            raise unknown_argument("LogSoftmax", unknown)
         self.axis = axis
 
     def forward(self, x: Any) -> Any:

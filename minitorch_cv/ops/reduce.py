@@ -9,6 +9,7 @@ import numpy as np
 
 from .._namespace import raw, xp_of
 from .._op import op
+from .._pytorch_names import unknown_argument
 from .._tensor import Tensor
 
 
@@ -132,17 +133,19 @@ def _first_extreme(name: str, x: Any, axes: tuple[int, ...]) -> Any:
     return first.transpose(np.argsort(kept + axes).tolist())
 
 
-def argmax(x, axis=None, keepdims=False):
+def argmax(x, axis=None, keepdims=False, **unknown):
     r"""Index of the first largest value, along an axis or in the flattened array. Integers, without a gradient."""
-    return _index_of_extreme("argmax", x, axis, keepdims)
+    return _index_of_extreme("argmax", x, axis, keepdims, unknown)
 
 
-def argmin(x, axis=None, keepdims=False):
+def argmin(x, axis=None, keepdims=False, **unknown):
     r"""Index of the first smallest value, along an axis or in the flattened array. Integers, without a gradient."""
-    return _index_of_extreme("argmin", x, axis, keepdims)
+    return _index_of_extreme("argmin", x, axis, keepdims, unknown)
 
 
-def _index_of_extreme(name: str, x: Any, axis: int | None, keepdims: bool) -> Any:
+def _index_of_extreme(name: str, x: Any, axis: int | None, keepdims: bool, unknown: dict[str, Any]) -> Any:
+    if unknown:
+        raise unknown_argument(name, unknown)
     if isinstance(axis, (tuple, list)):
         raise ValueError(f"{name}: axis expects one number, or None for the flattened array; it is {axis}")
     axes = all_axes(name, axis, x.ndim)

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._namespace import raw, unbroadcast, xp_of
 from .._op import op
+from .._pytorch_names import unknown_argument
 from .._tensor import Tensor
 from .elementwise import one_dtype
 from .reduce import all_axes
@@ -101,8 +102,10 @@ def expand(x, shape):
     return raw(stretch, x), lambda dy: unbroadcast(dy, before)
 
 
-def squeeze(x, axis=None):
+def squeeze(x, axis=None, **unknown):
     r"""Without the axes of one element: all of them, or those named (`reshape`)."""
+    if unknown:
+        raise unknown_argument("squeeze", unknown)
     axes = None if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     dropped = {i for i, n in enumerate(x.shape) if n == 1}
     if axes is not None:
@@ -149,11 +152,13 @@ def concatenate_operands(*arrays, axis=0):
     return raw(lambda *values: xp_of(values[0]).concatenate(values, axis=axis), *arrays), backward
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0):
+def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Any):
     r"""Arrays joined along an existing axis.
 
     Raises ValueError for no arrays, or for shapes that differ elsewhere than along `axis`.
     """
+    if unknown:
+        raise unknown_argument("concatenate", unknown)
     arrays = tuple(arrays)
     if not arrays:
         raise ValueError("concatenate: arrays expects at least one; it is empty")
@@ -172,8 +177,10 @@ def concatenate(arrays: Sequence[Any], axis: int = 0):
     return concatenate_operands(*(one_dtype(floating, a)[1] for a in arrays), axis=axis)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0):
+def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Any):
     r"""Arrays of one shape joined along a new axis (`unsqueeze` and `concatenate`)."""
+    if unknown:
+        raise unknown_argument("stack", unknown)
     arrays = tuple(arrays)
     if not arrays:
         raise ValueError("stack: arrays expects at least one; it is empty")
