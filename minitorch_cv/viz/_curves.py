@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ._style import COLORS, DASHES, MARKERS, as_array, canvas, plain_axes
+from ._style import COLORS, DASHES, MARKERS, NotebookFigure, as_array, canvas, plain_axes
 
 _NOT_DRAWN = ("epoch", "lr", "seconds", "images_per_second")
 _MOST_MARKERS = 25
@@ -62,7 +62,7 @@ def _learning_curves(series: Any, names: list[str], ax: Axes | None, xlabel: str
     if not panels:
         raise ValueError(f"curves: series expects a measurement besides {', '.join(names)}; there is none")
     if ax is None:
-        figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
+        figure = NotebookFigure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
         axes: Sequence[Axes] = list(figure.subplots(1, len(panels), squeeze=False)[0])
     else:
         figure, axes = canvas(ax, 0, 0)[0], [ax] * len(panels)

@@ -22,10 +22,10 @@ def gradient_check(report: Report):
     error.
     Returns: a matplotlib Figure.
     """
-    from matplotlib.figure import Figure
+    from ._style import NotebookFigure
 
     rows = max(len(report.inputs), 1)
-    figure = Figure(figsize=(9.0, 0.7 + 2.7 * rows), layout="constrained")
+    figure = NotebookFigure(figsize=(9.0, 0.7 + 2.7 * rows), layout="constrained")
     figure.suptitle(report.title + (": right" if report else ": WRONG"), color=_BLUE if report else _VERMILION)
     if not report.inputs:
         return figure

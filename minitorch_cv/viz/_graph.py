@@ -17,7 +17,7 @@ from matplotlib.path import Path
 from .._device import is_array
 from .._tensor import Tensor
 from ._layered_layout import layered_layout
-from ._style import BLUE, GREY, VERMILION, canvas
+from ._style import BLUE, GREY, VERMILION, NotebookFigure, canvas
 
 _MOST_DRAWN = 400
 _POINTS = 8.5
@@ -118,7 +118,7 @@ class Graph:
         scale = 1.0
         if ax is None:
             above = 0.3 if title else 0.0
-            figure = Figure(figsize=(width, height + above))
+            figure = NotebookFigure(figsize=(width, height + above))
             axes = figure.add_axes((0.0, 0.0, 1.0, height / (height + above)))
         else:
             figure, axes = canvas(ax, 0, 0)

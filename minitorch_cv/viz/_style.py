@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,15 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 
 
+class NotebookFigure(Figure):
+    """A Figure that a notebook shows as the last value of a cell, whether or not pyplot is loaded there."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", bbox_inches="tight")
+        return picture.getvalue()
+
+
 def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     """The Axes to draw in and its Figure: `ax`, or a new one of `width` by `height` inches.
 
@@ -34,7 +44,7 @@ def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     """
     if ax is not None:
         return ax.get_figure(root=True), ax  # pyright: ignore[reportReturnType]
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 

@@ -57,6 +57,21 @@ def test_nothing_is_kept_by_pyplot(history):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_figures_show_themselves_in_a_notebook(history, rng):
+    x = mt.Tensor(rng.standard_normal(3), requires_grad=True)
+    report = mt.check_gradient(np.square, lambda dy, x: 2 * dy * x, rng.standard_normal(3))
+    figures = (
+        viz.curves({"loss": [2.0, 1.0]}, ylabel="loss"),
+        viz.curves(history),
+        viz.image_grid(rng.random((2, 1, 4, 4))),
+        viz.confusion_matrix(np.eye(3, dtype=int)),
+        report.plot(),
+        mt.graph(x * x).draw(),
+    )
+    for figure in figures:
+        assert isinstance(figure, Figure) and figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_curves_draw_each_series_apart():
     figure = viz.curves({"a": [3, 2, 1], "b": ([0, 10], [1, 2])}, ylabel="loss", title="title", log=True)
     (ax,) = figure.axes
