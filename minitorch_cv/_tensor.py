@@ -36,7 +36,7 @@ class Tensor:
     _node: Node | None
 
     def __init__(self, data: Any, requires_grad: bool = False, device: str | None = None, dtype: Any = None):
-        if not isinstance(requires_grad, (bool, np.bool_)):
+        if requires_grad is not False and not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(
                 f"Tensor: requires_grad expects True or False; it is {requires_grad!r}. "
                 "A Tensor of zeros is Tensor(np.zeros((2, 3), np.float32))"
@@ -115,6 +115,8 @@ class Tensor:
     if not TYPE_CHECKING:  # a type checker knows what there is
 
         def __getattr__(self, name: str):
+            if name.startswith("__"):  # NumPy asks for several of its protocols before the one that there is
+                raise AttributeError(name)
             raise _unknown_attribute(self, name)
 
     def __len__(self) -> int:
@@ -397,10 +399,14 @@ class Tensor:
         return ops.power(self, exponent)
 
     def softmax(self, axis: int = -1, **unknown: Any) -> Tensor:
-        return ops.softmax(self, axis, **unknown)
+        if unknown:
+            raise unknown_argument("softmax", unknown)
+        return ops.softmax(self, axis)
 
     def log_softmax(self, axis: int = -1, **unknown: Any) -> Tensor:
-        return ops.log_softmax(self, axis, **unknown)
+        if unknown:
+            raise unknown_argument("log_softmax", unknown)
+        return ops.log_softmax(self, axis)
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return ops.clip(self, min, max)
@@ -416,13 +422,19 @@ class Tensor:
     # ---- reductions
 
     def sum(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.sum(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("sum", unknown)
+        return ops.sum(self, axis, keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.mean(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("mean", unknown)
+        return ops.mean(self, axis, keepdims)
 
     def var(self, axis: Any = None, correction: float = 0, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.var(self, axis, correction, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("var", unknown)
+        return ops.var(self, axis, correction, keepdims)
 
     def std(self, axis: Any = None, correction: float = 0, keepdims: bool = False, **unknown: Any) -> Tensor:
         """The square root of `var`: as in NumPy divided by n, where PyTorch divides by n - 1 (`correction=1`)."""
@@ -444,16 +456,24 @@ class Tensor:
         return Tensor(getattr(self.data, name)(axis=ops.reduce.all_axes(name, axis, self.ndim), keepdims=keepdims))
 
     def max(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.max(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("max", unknown)
+        return ops.max(self, axis, keepdims)
 
     def min(self, axis: Any = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.min(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("min", unknown)
+        return ops.min(self, axis, keepdims)
 
     def argmax(self, axis: int | None = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.argmax(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("argmax", unknown)
+        return ops.argmax(self, axis, keepdims)
 
     def argmin(self, axis: int | None = None, keepdims: bool = False, **unknown: Any) -> Tensor:
-        return ops.argmin(self, axis, keepdims, **unknown)
+        if unknown:
+            raise unknown_argument("argmin", unknown)
+        return ops.argmin(self, axis, keepdims)
 
     # ---- shape
 
@@ -476,7 +496,9 @@ class Tensor:
         return ops.expand(self, _sizes(shape))
 
     def squeeze(self, axis: Any = None, **unknown: Any) -> Tensor:
-        return ops.squeeze(self, axis, **unknown)
+        if unknown:
+            raise unknown_argument("squeeze", unknown)
+        return ops.squeeze(self, axis)
 
     def unsqueeze(self, axis: int) -> Tensor:
         return ops.unsqueeze(self, axis)
