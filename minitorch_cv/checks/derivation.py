@@ -54,6 +54,10 @@ class DerivationReport(Report):
         """The first line that holds a mistake; ``None`` where all are right."""
         return next(iter(self.wrong_lines), None)
 
+    def at_fault(self) -> list[InputReport]:
+        """The lines that hold a mistake of their own."""
+        return [entry for entry in self.inputs if self.lines[entry.name] == WRONG]
+
     def _verdict(self, entry: InputReport) -> str:
         return "inherited" if self.lines[entry.name] == INHERITED else super()._verdict(entry)
 

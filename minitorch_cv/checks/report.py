@@ -218,6 +218,10 @@ class Report:
             return "The gradient is WRONG."
         return "NOT right: see above." if self.problems else "Nothing was checked."
 
+    def at_fault(self) -> list[InputReport]:
+        """The entries of which a figure should speak alone; none where it should show them all."""
+        return []
+
     def _verdict(self, entry: InputReport) -> str:
         return "right" if entry.ok else "WRONG"
 

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 
 _BLUE, _VERMILION = "#0072B2", "#D55E00"
 _SMALLEST, _LARGEST = 1e-12, 1.0
+_LEVEL = "where it is level, no step\ncloses the gap: that is\nthe gradient's error"
+MOST_PANELS = 4
+"""Of more inputs or lines than these only the worst are drawn."""
 
 
 def gradient_check(report: Report):
     """Figure of a gradient check: for each input a heat map of its relative error and the error over the step size.
 
+    Of a derivation with a mistake only the lines that hold it are drawn, not those that inherit it; of many inputs or
+    lines the worst.
     White entries were not compared (kinks, or not among the sample); the circle marks the worst entry of a wrong
     gradient, and the likeliest explanation stands above its curve. The curve of a right gradient is a V: the square of
     the step (truncation) on the right, 1/step (rounding) on the left; that of a wrong one levels off at the gradient's
@@ -24,16 +29,28 @@ def gradient_check(report: Report):
     """
     from ._style import NotebookFigure
 
-    rows = max(len(report.inputs), 1)
+    entries = _drawn(report)
+    rows = max(len(entries), 1)
     figure = NotebookFigure(figsize=(9.0, 0.7 + 2.7 * rows), layout="constrained")
-    figure.suptitle(report.title + (": right" if report else ": WRONG"), color=_BLUE if report else _VERMILION)
-    if not report.inputs:
+    left_out = f" ({rows} of {len(report.inputs)} drawn)" if rows < len(report.inputs) else ""
+    title = report.title + (": right" if report else ": WRONG") + left_out
+    figure.suptitle(title, color=_BLUE if report else _VERMILION)
+    if not entries:
         return figure
     axes = figure.subplots(rows, 2, squeeze=False, width_ratios=(3, 2))
-    for (heat, curve), entry in zip(axes, report.inputs, strict=True):
+    for (heat, curve), entry in zip(axes, entries, strict=True):
         _draw_heat_map(heat, entry)
         _draw_curve(curve, entry)
     return figure
+
+
+def _drawn(report: Report) -> list[InputReport]:
+    """What is drawn, in the report's order: what is wrong in itself, or else everything, and of many the worst."""
+    entries = report.at_fault() or report.inputs
+    if len(entries) <= MOST_PANELS:
+        return entries
+    worst = sorted(entries, key=lambda entry: (entry.ok, -np.nan_to_num(entry.max_error, nan=np.inf)))[:MOST_PANELS]
+    return [entry for entry in entries if any(entry is other for other in worst)]
 
 
 def _draw_heat_map(ax: Any, entry: InputReport) -> None:
@@ -98,7 +115,11 @@ def _draw_curve(ax: Any, entry: InputReport) -> None:
     ax.set_ylim(1e-16, max(10.0, float(np.nanmax(errors, initial=1.0)) * 2))
     ax.set_title(_explanation(entry), fontsize=8, loc="left", parse_math=False)
     ax.set_xlabel("step h", fontsize=8)
-    ax.set_ylabel("error of the central difference", fontsize=8)
+    if entry.ok:
+        ax.set_ylabel("error of the central difference", fontsize=8)
+    else:
+        ax.set_ylabel("given gradient against\nthe central difference", fontsize=8)
+        ax.text(0.03, 0.04, _LEVEL, fontsize=7, color=_VERMILION, transform=ax.transAxes)
     ax.tick_params(labelsize=8)
     ax.grid(True, which="major", linewidth=0.3)
 

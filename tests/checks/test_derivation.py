@@ -369,6 +369,31 @@ def test_misuse_is_said(steps, backward, inputs, message):
     assert message in str(error.value)
 
 
+def titles(figure):
+    """The titles of the heat maps."""
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def test_figure_shows_the_lines_that_are_wrong_in_themselves():
+    figure = check_batch_norm(dmean=MISTAKES["dmean"]).plot()
+    assert titles(figure) == ["dmean (4,): WRONG"]
+    assert figure.get_suptitle().endswith("WRONG (1 of 6 drawn)")
+    labels = [axes.get_ylabel().replace("\n", " ") for axes in figure.axes]
+    assert "given gradient against the central difference" in labels
+    assert any("that is\nthe gradient's error" in text.get_text() for axes in figure.axes for text in axes.texts)
+    both = check_batch_norm(dxhat=MISTAKES["dxhat"], dmean=MISTAKES["dmean"]).plot()
+    assert titles(both) == ["dxhat (6, 4): WRONG", "dmean (4,): WRONG"]
+
+
+def test_figure_of_many_right_lines_shows_the_four_of_largest_error():
+    report = check_batch_norm()
+    figure = report.plot()
+    least = sorted(report.inputs, key=lambda entry: entry.max_error)[:2]
+    shown = [title.split()[0] for title in titles(figure)]
+    assert shown == [entry.name for entry in report.inputs if entry not in least] and len(shown) == 4
+    assert "error of the central difference" in [axes.get_ylabel() for axes in figure.axes]
+
+
 def test_report_as_dict_names_the_first_wrong_line():
     found = check_batch_norm(dmean=MISTAKES["dmean"]).to_dict()
     assert found["first_wrong"] == "dmean" and found["lines"]["dx"] == "inherited" and found["ok"] is False
