@@ -90,7 +90,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """The number of elements, as in NumPy."""
+        """The number of elements, as in NumPy; the sizes along the axes are `shape`."""
         return self.data.size
 
     @property

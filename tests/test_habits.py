@@ -158,8 +158,8 @@ def test_a_tensor_proposes_what_to_write(name, proposal):
 
 @pytest.mark.parametrize("owner", [mt, nn, optim, Tensor([1.0])], ids=["package", "nn", "optim", "tensor"])
 def test_a_name_without_a_proposal_is_an_ordinary_error(owner):
-    with pytest.raises(AttributeError, match="has no attribute 'transmogrify'$") as caught:
-        owner.transmogrify
+    with pytest.raises(AttributeError, match=r"has no attribute 'transmogrify'$") as caught:
+        _ = owner.transmogrify
     assert caught.value.name == "transmogrify" and caught.value.obj is owner  # so Python can find a similar name
     assert not hasattr(owner, "__array_interface__")
 
