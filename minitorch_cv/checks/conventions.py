@@ -116,6 +116,11 @@ class GradientPair:
         return [name for name, value in self.arguments.items() if is_float_array(value)]
 
     @property
+    def numbers(self) -> list[str]:
+        """Names of the arguments that are Python floats: inputs where there is no array, else settings mostly."""
+        return [name for name, value in self.arguments.items() if isinstance(value, float)]
+
+    @property
     def integers(self) -> list[str]:
         """Names of the arguments that are integers or arrays of them, which cannot be moved a little."""
         return [name for name, value in self.arguments.items() if _is_integers(value)]

@@ -41,8 +41,8 @@ def check_gradient(
     forward, backward: `forward(x, w, ...) -> y` with `backward(dy, x, w, ...) -> gradients`, or
     `forward(...) -> (out, cache)` with `backward(dout, cache)`; gradients as an array, a tuple in the inputs' order, or
     a dict (`dx` or `x`). inputs: tuple, list, or dict by argument name; each array of floats needs a gradient, or None
-    in its place if it is not to be checked; anything else is passed through. names: for inputs without any; wrt: only
-    these are checked.
+    in its place if it is not to be checked; a float beside arrays may have one; anything else is passed through.
+    names: for inputs without any; wrt: only these are checked.
     seed: of the upstream gradient. rtol: largest relative error of an entry. diagnose: explain a wrong gradient.
     Returns: a `Report`, true when right; a wrong gradient never raises.
 
@@ -82,6 +82,7 @@ def check_gradient(
         entry = check_input(name, f, x, gradients[name], upstream, rng=rng, rtol=rtol, numeric=numerics[name])
         _locate_nan(entry, pair, upstream)
         report.inputs.append(entry)
+    report.inputs.sort(key=lambda entry: [*pair.arguments].index(entry.name))
     given = {name: gradients[name] for name in chosen}
     if not _repeats(report, pair, upstream, given):
         return report
@@ -142,7 +143,7 @@ def _wanted(pair: GradientPair, wrt: Iterable[str]) -> list[str]:
 
 def _missing(pair: GradientPair, gradients: dict[str, Any], wanted: list[str] | None) -> list[str]:
     """The arguments that need a gradient and got none, not even an explicit None."""
-    required = [name for name in pair.arrays if pair.arguments[name].size] if wanted is None else wanted
+    required = [name for name in pair.arrays if pair.arguments[name].size] or pair.numbers if wanted is None else wanted
     return [name for name in required if name not in gradients]
 
 
@@ -189,10 +190,11 @@ def _note_circumstances(
     report.notes += pair.remarks
     report.notes.append(f"called as {pair.convention}" if pair.convention else "called with its inputs in order")
     for name in pair.arrays:
-        if name not in judged:
+        if name not in judged and pair.arguments[name].size:
             reason = f"{pair.backward_name} returns no gradient for it (None)"
             report.notes.append(f"{name} was not checked: {reason if wanted is None else 'wrt does not name it'}")
             report.unchecked.append(name)
+    report.unchecked += [name for name in pair.numbers if name not in judged]
     for name in pair.integers if wanted is None else ():
         if gradients.get(name) is not None:
             report.notes.append(integers_text(name, pair.arguments[name]))

@@ -141,6 +141,20 @@ def test_too_few_gradients_are_wrong(wrapped):
     assert report and str(report).endswith("The gradient is right (w not checked).")
 
 
+def test_numbers_without_a_gradient_are_missing_or_told_to_be_unchecked():
+    report = check_gradient(lambda x, w: x * w, lambda dy, x, w: dy * w, (2.0, 3.0))
+    assert not report and [(entry.name, entry.ok) for entry in report.inputs] == [("x", True), ("w", False)]
+    report = check_gradient(
+        lambda x, eps: np.sqrt(x * x + eps), lambda dy, x, eps: dy * x / np.sqrt(x * x + eps), (X, 0.1)
+    )
+    assert report and str(report).endswith("The gradient is right (eps not checked).")
+
+
+def test_missing_gradients_stand_in_the_order_of_the_arguments():
+    report = check_gradient(affine, lambda dy, x, w, b: {"db": dy.sum(0), "dx": dy @ w.T}, (X, W, B))
+    assert [(entry.name, entry.ok) for entry in report.inputs] == [("x", True), ("w", False), ("b", True)]
+
+
 def test_a_backward_without_return_is_wrong():
     report = check_gradient(affine, lambda dy, x, w, b: None, (X, W, B))
     assert not report and report.problems == ["backward returns None: is `return` missing?"]
