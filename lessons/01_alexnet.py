@@ -382,7 +382,7 @@ center = data.Compose([data.CenterCrop(32), scale])
 
 color_plan = {"first": (5, 1, 2), "grid": 3, "hidden": 256, "dropout": 0.25, "input_size": 32}
 color_net = models.AlexNet(10, channels=(16, 32, 48, 48, 32), **color_plan, generator=mt.Generator(0))
-history = run(
+run(
     color_net,
     0,
     settings.glyph_epochs,
@@ -393,7 +393,6 @@ history = run(
     metrics=("top1", "top5"),
     label="coloured glyphs",
 )
-print(history)
 lesson.figure(viz.filters(color_net.features[0].weight), "filters_glyphs")
 
 # %%
