@@ -6,7 +6,8 @@ Tensors and its backward differentiated again. What may be used is what `TensorN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -54,180 +55,15 @@ def unbroadcast(gradient: Any, operand: Any) -> Any:
 
 
 class TensorNamespace:
-    """NumPy's functions on Tensors, with NumPy's signatures. Internal: what users call is `minitorch_cv.ops`."""
+    """NumPy's functions on Tensors, with NumPy's signatures. Internal: what users call is `minitorch_cv.ops`.
 
-    @staticmethod
-    def exp(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.exp(x)
-
-    @staticmethod
-    def log(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.log(x)
-
-    @staticmethod
-    def log1p(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.log1p(x)
-
-    @staticmethod
-    def expm1(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.expm1(x)
-
-    @staticmethod
-    def sqrt(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.sqrt(x)
-
-    @staticmethod
-    def abs(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.abs(x)
+    Most are operations, and stand here once `use_operations` has put them in.
+    """
 
     @staticmethod
     def sign(x: Tensor) -> Tensor:
         """Constant wherever it has a derivative, so nothing is recorded."""
-        return Tensor(np.sign(x.data) if isinstance(x.data, np.ndarray) else array_namespace(x.data).sign(x.data))
-
-    @staticmethod
-    def sin(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.sin(x)
-
-    @staticmethod
-    def cos(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.cos(x)
-
-    @staticmethod
-    def tanh(x: Tensor) -> Tensor:
-        from . import ops
-
-        return ops.tanh(x)
-
-    @staticmethod
-    def maximum(a: Any, b: Any) -> Tensor:
-        from . import ops
-
-        return ops.maximum(a, b)
-
-    @staticmethod
-    def minimum(a: Any, b: Any) -> Tensor:
-        from . import ops
-
-        return ops.minimum(a, b)
-
-    @staticmethod
-    def where(condition: Any, a: Any, b: Any) -> Tensor:
-        from . import ops
-
-        return ops.where(condition, a, b)
-
-    @staticmethod
-    def clip(x: Tensor, min: Any = None, max: Any = None) -> Tensor:
-        from . import ops
-
-        return ops.clip(x, min, max)
-
-    @staticmethod
-    def sum(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
-        return ops.sum(x, axis, keepdims)
-
-    @staticmethod
-    def mean(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
-        return ops.mean(x, axis, keepdims)
-
-    @staticmethod
-    def max(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
-        return ops.max(x, axis, keepdims)
-
-    @staticmethod
-    def min(x: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-        from . import ops
-
-        return ops.min(x, axis, keepdims)
-
-    @staticmethod
-    def reshape(x: Tensor, shape: Any) -> Tensor:
-        from . import ops
-
-        return ops.reshape(x, shape)
-
-    @staticmethod
-    def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
-        from . import ops
-
-        return ops.permute(x, tuple(axes))
-
-    @staticmethod
-    def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-        from . import ops
-
-        return ops.transpose(x, axis1, axis2)
-
-    @staticmethod
-    def broadcast_to(x: Tensor, shape: Any) -> Tensor:
-        from . import ops
-
-        return ops.expand(x, shape)
-
-    @staticmethod
-    def expand_dims(x: Tensor, axis: int) -> Tensor:
-        from . import ops
-
-        return ops.unsqueeze(x, axis)
-
-    @staticmethod
-    def squeeze(x: Tensor, axis: Any = None) -> Tensor:
-        from . import ops
-
-        return ops.squeeze(x, axis)
-
-    @staticmethod
-    def flip(x: Tensor, axis: Any) -> Tensor:
-        from . import ops
-
-        return ops.flip(x, axis)
-
-    @staticmethod
-    def concatenate(arrays: Sequence[Any], axis: int = 0) -> Tensor:
-        from . import ops
-
-        return ops.concatenate(arrays, axis)
-
-    @staticmethod
-    def stack(arrays: Sequence[Any], axis: int = 0) -> Tensor:
-        from . import ops
-
-        return ops.stack(arrays, axis)
-
-    @staticmethod
-    def matmul(a: Any, b: Any) -> Tensor:
-        from . import ops
-
-        return ops.matmul(a, b)
-
-    @staticmethod
-    def take_along_axis(x: Tensor, indices: Any, axis: int) -> Tensor:
-        from . import ops
-
-        return ops.take_along_axis(x, indices, axis)
+        return Tensor(array_namespace(x.data).sign(x.data))
 
     @staticmethod
     def zeros_like(x: Tensor) -> Tensor:
@@ -236,3 +72,23 @@ class TensorNamespace:
     @staticmethod
     def ones_like(x: Tensor) -> Tensor:
         return Tensor(array_namespace(x.data).ones_like(x.data))
+
+
+_LIKE_NUMPY = (
+    *("abs", "clip", "cos", "exp", "expm1", "log", "log1p", "maximum", "minimum", "sin", "sqrt", "tanh", "where"),
+    *("max", "mean", "min", "sum"),
+    *("concatenate", "flip", "reshape", "squeeze", "stack", "take_along_axis"),
+    "matmul",
+)
+_NAMED_OTHERWISE = {
+    "broadcast_to": "expand",
+    "expand_dims": "unsqueeze",
+    "swapaxes": "transpose",
+    "transpose": "permute",
+}
+
+
+def use_operations(ops: ModuleType) -> None:
+    """Put the operations into `TensorNamespace` under NumPy's names; called once, when all of them are there."""
+    for name in (*_LIKE_NUMPY, *_NAMED_OTHERWISE):
+        setattr(TensorNamespace, name, staticmethod(getattr(ops, _NAMED_OTHERWISE.get(name, name))))

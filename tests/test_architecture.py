@@ -31,11 +31,6 @@ MAY_IMPORT = {
     "root": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "training", "course"},
 }
 
-# (importing module, imported module): a name that is looked up inside a function, when it is called.
-# (A Tensor needs none for its operators: `ops` puts itself into `_tensor.ops`.)
-BACK_EDGES = {
-    ("minitorch_cv._namespace", "minitorch_cv.ops"),  # so is the namespace that a replayed body computes with
-}
 # The table of faster bodies is plain data, and so may be read by the dispatcher.
 MANIFEST_EDGE = ("minitorch_cv._op", "minitorch_cv.kernels.manifest")
 
@@ -108,15 +103,12 @@ def test_arrows_run_one_way(module):
     wrong = {
         name
         for name, lazy in imports_of(module)
-        if part_of(name) not in MAY_IMPORT[part]
-        and not (lazy and (module, name) in BACK_EDGES)
-        and (module, name) != MANIFEST_EDGE
+        if part_of(name) not in MAY_IMPORT[part] and (module, name) != MANIFEST_EDGE
     }
     assert not wrong, f"{module} ({part}) may not import {', '.join(sorted(wrong))}"
 
 
 def test_permissions_are_used():
-    assert {(module, name) for module in MODULES for name, lazy in imports_of(module) if lazy} >= BACK_EDGES
     assert (MANIFEST_EDGE[1], False) in imports_of(MANIFEST_EDGE[0])
     assert imports_of(MANIFEST_EDGE[1]) == []
 

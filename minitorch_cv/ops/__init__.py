@@ -7,7 +7,7 @@ formulas dy is the upstream gradient dL/dy.
 
 import sys
 
-from .. import _tensor
+from .. import _namespace, _tensor
 from ._batch_norm import batch_norm
 from ._conv2d import conv2d, conv2d_input_gradient, conv2d_weight_gradient, conv_transpose2d
 from ._dropout import dropout, dropout2d
@@ -85,5 +85,6 @@ from .shape import (
     unsqueeze,
 )
 
-# The operators of a Tensor are operations: here they find them, without an import at each call.
+# The operators of a Tensor, and the namespace in which a body is replayed, are operations: here they get them.
 _tensor.ops = sys.modules[__name__]  # pyright: ignore[reportAttributeAccessIssue]
+_namespace.use_operations(sys.modules[__name__])
