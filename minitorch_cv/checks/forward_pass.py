@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ _NODE = "node"
 _OUTPUT = "y"
 
 
-class ForwardPass:
+class ForwardPass(ABC):
     """A forward pass that can be run again with some of its values moved or held.
 
     ``run(inputs, node)`` calls ``node(name, value)`` for each intermediate value in order and goes on with what it
@@ -22,9 +23,9 @@ class ForwardPass:
     inputs: list[str]
     """The names of the inputs, in the order in which they are first needed."""
 
+    @abstractmethod
     def run(self, inputs: Mapping[str, Any], node: Callable[[str, Any], Any]) -> None:
         """Run once, passing every intermediate value through ``node``."""
-        raise NotImplementedError
 
 
 class NamedSteps(ForwardPass):
