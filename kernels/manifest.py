@@ -21,4 +21,12 @@ class Body(NamedTuple):
     error_bound: float | None = None
 
 
-BODIES: list[Body] = []
+def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> list[Body]:
+    """The bodies in kernels/cpu/<stem>.py, which bear the names of their operations."""
+    module = f"minitorch_cv.kernels.cpu.{stem}"
+    return [Body(name, "cpu", ("float32", "float64"), module, name, error_bound) for name in operations]
+
+
+BODIES: list[Body] = [
+    *_on_cpu("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"),
+]

@@ -268,7 +268,7 @@ def _upstream(name: str, y: Tensor, upstream: Any, create: bool) -> Any:
 def _owned(gradient: Any, stored: set[int]) -> Tensor:
     """The gradient as a Tensor with memory of its own: two leaves, or a leaf and its upstream, must not share it."""
     array = _data(gradient)
-    if array.base is not None or id(array) in stored or not getattr(array.flags, "writeable", True):
+    if is_array(array.base) or id(array) in stored or not getattr(array.flags, "writeable", True):
         if isinstance(gradient, Tensor) and gradient._requires_grad:
             gradient = gradient.clone()
         else:

@@ -127,17 +127,44 @@ def choose(operation: Operation, faster: list, arrays: list, settings: dict[str,
     chosen = operation.body
     for entry in faster:
         if _suits(entry, arrays):
-            candidate = getattr(importlib.import_module(entry.module), entry.function)
+            candidate = _loaded(entry)
             accepts = getattr(candidate, "accepts", None)
-            if accepts is None or accepts(*arrays, **settings):
+            if candidate is not None and (accepts is None or accepts(*arrays, **settings)):
                 chosen = candidate
                 break
     return chosen
 
 
 def _suits(entry: manifest.Body, arrays: list) -> bool:
-    floating = [a for a in arrays if is_array(a) and a.dtype.kind == "f"]
-    return bool(floating) and all(a.dtype.name in entry.dtypes and device_of(a) == entry.device for a in floating)
+    found = False
+    for a in arrays:
+        if isinstance(a, np.ndarray) or is_array(a):
+            dtype = a.dtype
+            if dtype.kind == "f":
+                found = True
+                if _DTYPE_NAMES.get(dtype, "") not in entry.dtypes or device_of(a) != entry.device:
+                    return False
+    return found
+
+
+_DTYPE_NAMES = {np.dtype(name): name for name in ("float16", "float32", "float64")}
+
+
+_WITHOUT_COMPILER: set[str] = set()
+"""The modules of kernels that cannot be compiled here: Numba and LLVM have no wheel for every machine."""
+
+
+def _loaded(entry: manifest.Body) -> Callable | None:
+    """The body's function, or None where it cannot be compiled."""
+    if entry.module in _WITHOUT_COMPILER:
+        return None
+    try:
+        return getattr(importlib.import_module(entry.module), entry.function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("numba", "llvmlite"):
+            raise
+        _WITHOUT_COMPILER.add(entry.module)
+        return None
 
 
 def _binder(body: Callable) -> Callable:

@@ -60,6 +60,7 @@ def conv2d(
                and of one dtype
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II;
                groups: Krizhevsky et al. 2012, section 3.2; dilation: Yu and Koltun 2015, arXiv 1511.07122
+    Kernel:    kernels/cpu/conv2d.py
     """
     settings = geometry("conv2d", x, weight, stride, padding, dilation, groups)
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -98,9 +99,11 @@ def conv2d_input_gradient(
     Backward:  with u the gradient of dx: ddy = conv2d(u, w); dw = conv2d's weight gradient for input u and gradient dy
     Shapes:    dy (N, O, oh, ow), weight (O, C / groups, kh, kw), dx of `x_shape` (N, C, H, W)
     Raises:    ValueError where dy is not of the shape that conv2d gives for `x_shape`
+    Kernel:    kernels/cpu/conv2d.py
     """
-    _check_dtypes("conv2d_input_gradient", "dy", dy, "weight", weight)
-    settings = _gradient_geometry("conv2d_input_gradient", dy, x_shape, weight.shape, stride, padding, dilation, groups)
+    settings = gradient_geometry(
+        "conv2d_input_gradient", dy, "weight", weight, x_shape, weight.shape, stride, padding, dilation, groups
+    )
     weight_shape = weight.shape
 
     def backward(u):
@@ -128,10 +131,10 @@ def conv2d_weight_gradient(
     Backward:  with u the gradient of dw: ddy = conv2d(x, u); dx = conv2d's input gradient for weight u and gradient dy
     Shapes:    dy (N, O, oh, ow), x (N, C, H, W), dw of `weight_shape` (O, C / groups, kh, kw)
     Raises:    ValueError where dy is not of the shape that conv2d gives for x and `weight_shape`
+    Kernel:    kernels/cpu/conv2d.py
     """
-    _check_dtypes("conv2d_weight_gradient", "dy", dy, "x", x)
-    settings = _gradient_geometry(
-        "conv2d_weight_gradient", dy, x.shape, weight_shape, stride, padding, dilation, groups
+    settings = gradient_geometry(
+        "conv2d_weight_gradient", dy, "x", x, x.shape, weight_shape, stride, padding, dilation, groups
     )
     x_shape = x.shape
 
@@ -239,9 +242,20 @@ def _output_shape(
     return (x_shape[0], weight_shape[0], *size)
 
 
-def _gradient_geometry(
-    name: str, dy: Any, x_shape: tuple, weight_shape: tuple, stride: Any, padding: Any, dilation: Any, groups: int
+def gradient_geometry(
+    name: str,
+    dy: Any,
+    other_name: str,
+    other: Any,
+    x_shape: tuple,
+    weight_shape: tuple,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> tuple:
+    """The settings as pairs, after a check that dy fits to them and to the other operand."""
+    _check_dtypes(name, "dy", dy, other_name, other)
     settings = _settings(name, weight_shape, stride, padding, dilation, groups)
     expected = _output_shape(name, x_shape, weight_shape, *settings[:3])
     if dy.shape != expected:

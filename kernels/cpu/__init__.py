@@ -1,0 +1,1 @@
+"""Faster bodies on a processor: kernels in Python, compiled by LLVM through Numba, in every core at once."""

@@ -1,0 +1,386 @@
+"""From a kernel's Python to machine code, kept on disk: compiled once on a machine, loaded ever after.
+
+`@kernel` marks a function of numbers and pointers. Numba turns it into LLVM's language, LLVM into object code, and that
+goes into a file. The next process loads the file and does not even import Numba. What is compiled is called by its
+address, so one kernel calls another (the micro-kernel above all) without containing it: no kernel is compiled twice
+because of the sizes that it meets, and none is out of date, for a file's folder is named after a hash of the source of
+all kernels, the versions of compiler and package, and the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.metadata
+import os
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from .machine import machine
+
+INT64 = ir.IntType(64)
+BYTE_POINTER = ir.IntType(8).as_pointer()
+
+_lock = threading.RLock()
+
+# What a kernel's parameters may be; their names stand in its annotations.
+Pointer = Any
+"""An array of the element type for which the kernel is compiled: float32 or float64."""
+Bytes = Any
+"""An array of int8."""
+Longs = Any
+"""An array of int64."""
+
+
+class Kernel:
+    """A function that is compiled when first called: once for each element type, `function(task, worker, ...)`."""
+
+    def __init__(self, function: Any):
+        self.function = function
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self.kinds = list(function.__annotations__.values())
+        expected = function.__code__.co_argcount - 2
+        if len(self.kinds) != expected or set(self.kinds) - set(_FORMAT):
+            raise TypeError(f"kernel {self.name}: each parameter after task and worker expects one of {list(_FORMAT)}")
+        self.pack = struct.Struct("=" + "".join(_FORMAT[kind] for kind in self.kinds)).pack
+        self.arrays = [i for i, kind in enumerate(self.kinds) if kind in _ARRAYS]
+        self.first = self.kinds.index("Pointer")
+        self.addresses: dict[str, int] = {}
+        KERNELS.append(self)
+
+    def __call__(self, tasks: int, *arguments: Any) -> None:
+        """Run tasks 0 to tasks - 1, spread over the threads. An array's place takes an array, an address or None."""
+        from .threads import run
+
+        element = arguments[self.first].dtype.char
+        address = self.addresses.get(element) or self.address(element)
+        values = list(arguments)
+        for i in self.arrays:
+            array = values[i]
+            if type(array) is not int:
+                values[i] = 0 if array is None else array.__array_interface__["data"][0]
+        run(address, self.pack(*values), tasks)
+
+    def address(self, element: str) -> int:
+        """Where the machine code lies for elements of that type: "f" for float32, "d" for float64."""
+        if element not in self.addresses:
+            dtype = _ELEMENTS[element]
+            compile_it = functools.partial(_compile_python, self.function, self.kinds, dtype)
+            self.addresses[element] = load(f"{self.name}.{dtype}", compile_it)
+        return self.addresses[element]
+
+
+KERNELS: list[Kernel] = []
+"""Every kernel of the modules imported so far."""
+
+_ELEMENTS = {"f": "float32", "d": "float64"}
+_ARRAYS = ("Pointer", "Bytes", "Longs")
+_FORMAT = {"Pointer": "q", "Bytes": "q", "Longs": "q", "int": "q", "float": "d"}
+
+
+def kernel(function: Callable) -> Kernel:
+    """Make a kernel of `function(task, worker, x: Pointer, ..., n: int, epsilon: float)`.
+
+    `task` says which part of the work is meant and `worker` which thread does it (its scratch memory is its own).
+    """
+    return Kernel(function)
+
+
+_HELPERS: list[Callable] = []
+
+
+def helper(function: Callable) -> Callable:
+    """Mark a function that kernels call and that is compiled into each."""
+    _HELPERS.append(function)
+    return function
+
+
+# Vocabulary of kernels, known to the compiler only.
+
+
+def address(pointer: Any, index: int) -> int:
+    """The address of pointer[index]."""
+    raise TypeError("address() is for kernels")
+
+
+def advanced(pointer: Any, index: int) -> Any:
+    """The array that begins at pointer[index]."""
+    raise TypeError("advanced() is for kernels")
+
+
+def number(pointer: Any, value: float) -> Any:
+    """`value` in the pointer's element type: a bare 0.0 would turn float32 into float64."""
+    raise TypeError("number() is for kernels")
+
+
+def call_block(block: int, *arguments: int) -> None:
+    """Call a micro-kernel at its address, with its `microkernel.PARAMETERS`."""
+    raise TypeError("call_block() is for kernels")
+
+
+def call_transform(transform: int, *arguments: int) -> None:
+    """Call a transform at its address, with its `winograd.PARAMETERS`."""
+    raise TypeError("call_transform() is for kernels")
+
+
+# Compiling.
+
+
+@functools.cache
+def _numba() -> Any:
+    """Numba, taught the vocabulary; imported only where something must be compiled."""
+    import numba
+    import numba.extending
+    from numba.core import compiler, cpu, types
+    from numba.core.registry import cpu_target
+    from numba.extending import lower_builtin, type_callable
+
+    wanted = machine()
+    if wanted.name != llvm.get_host_cpu_name():  # narrower than the processor: Numba optimises for what it is told
+        numba.config.CPU_NAME, numba.config.CPU_FEATURES = wanted.name, wanted.features  # pyright: ignore
+
+    @type_callable(address)
+    def _(context):
+        return lambda pointer, index: types.int64
+
+    @type_callable(advanced)
+    def _(context):
+        return lambda pointer, index: pointer
+
+    @type_callable(number)
+    def _(context):
+        return lambda pointer, value: pointer.dtype
+
+    @lower_builtin(address, types.CPointer, types.Integer)
+    def _(context, builder, signature, arguments):
+        start = builder.ptrtoint(arguments[0], INT64)
+        size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+        index = context.cast(builder, arguments[1], signature.args[1], types.int64)
+        return builder.add(start, builder.mul(index, ir.Constant(INT64, size)))
+
+    @lower_builtin(advanced, types.CPointer, types.Integer)
+    def _(context, builder, signature, arguments):
+        return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+
+    @lower_builtin(number, types.CPointer, types.Number)
+    def _(context, builder, signature, arguments):
+        return context.cast(builder, arguments[1], signature.args[1], signature.return_type)
+
+    def teach_call(name: Callable, count: int) -> None:
+        parameters = ", ".join(f"n{i}" for i in range(count + 1))
+        type_callable(name)(lambda context: eval(f"lambda {parameters}: void", {"void": types.void}))
+
+        @lower_builtin(name, *[types.Integer] * (count + 1))
+        def _(context, builder, signature, arguments):
+            numbers = [
+                context.cast(builder, value, kind, types.int64)
+                for value, kind in zip(arguments, signature.args, strict=True)
+            ]
+            target = ir.FunctionType(ir.VoidType(), [INT64] * count)
+            builder.call(builder.inttoptr(numbers[0], target.as_pointer()), numbers[1:])
+            return context.get_dummy_value()
+
+    teach_call(call_block, 17)
+    teach_call(call_transform, 8)
+
+    for function in _HELPERS:
+        numba.extending.register_jitable(function)
+    flags = compiler.Flags()
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.noalias = True
+    flags.error_model = "numpy"
+    # Sums may be reordered so that they fill vectors; NaN and infinity keep their meaning.
+    flags.fastmath = cpu.FastMathOptions({"contract", "reassoc", "nsz", "arcp"})
+
+    def to_llvm(function: Any, kinds: list[str], dtype: str) -> tuple[str, str]:
+        element = types.float32 if dtype == "float32" else types.float64
+        of_kind = {
+            "Pointer": types.CPointer(element),
+            "Bytes": types.CPointer(types.int8),
+            "Longs": types.CPointer(types.int64),
+            "int": types.int64,
+            "float": types.float64,
+        }
+        parameters = (types.int64, types.int64, *(of_kind[kind] for kind in kinds))
+        typing, target = cpu_target.typing_context, cpu_target.target_context
+        typing.refresh()
+        target.refresh()
+        result = compiler.compile_extra(typing, target, function, parameters, types.void, flags, {})
+        return result.library.get_llvm_str(), result.fndesc.llvm_func_name
+
+    return to_llvm
+
+
+def _compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) -> str:
+    """LLVM's language for a kernel, with an entry `symbol(task, worker, arguments)` that unpacks its arguments."""
+    text, name = _numba()(function, kinds, dtype)
+    outer = llvm.parse_assembly(text)
+    types_of = [str(a.type) for a in outer.get_function(name).arguments]
+    module = ir.Module()
+    entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64, INT64, INT64]), symbol)
+    inner_type = ir.FunctionType(
+        ir.IntType(32),
+        [BYTE_POINTER] * 2 + [INT64] * 2 + [BYTE_POINTER if k in _ARRAYS else _SLOT[k] for k in kinds],
+    )
+    if len(types_of) != len(inner_type.args):
+        raise RuntimeError(f"kernel {symbol}: Numba calls functions differently here: {types_of}")
+    inner = ir.Function(module, inner_type, name)
+    builder = ir.IRBuilder(entry.append_basic_block())
+    task, worker, arguments = entry.args
+    values = []
+    for i, kind in enumerate(kinds):
+        slot = builder.add(arguments, ir.Constant(INT64, 8 * i))
+        value = builder.load(builder.inttoptr(slot, _SLOT[kind].as_pointer()))
+        values.append(builder.inttoptr(value, BYTE_POINTER) if kind in _ARRAYS else value)
+    nothing = [builder.alloca(BYTE_POINTER), builder.alloca(BYTE_POINTER)]
+    nothing = [builder.bitcast(n, BYTE_POINTER) for n in nothing]
+    builder.call(inner, [*nothing, task, worker, *values])
+    builder.ret_void()
+    outer.link_in(llvm.parse_assembly(str(module)))
+    for defined in outer.functions:
+        if not defined.is_declaration and defined.name != symbol:
+            defined.linkage = llvm.Linkage.internal
+    return str(outer)
+
+
+_SLOT: dict[str, ir.Type] = {k: ir.DoubleType() if k == "float" else INT64 for k in _FORMAT}
+
+
+@functools.cache
+def _target_machine() -> Any:
+    chosen = machine()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=chosen.name, features=chosen.features, opt=3, jit=True)
+
+
+@functools.cache
+def _engine() -> Any:
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+
+
+def _object_code(text: str) -> bytes:
+    module = llvm.parse_assembly(text)
+    module.verify()
+    target = _target_machine()
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    builder.getModulePassManager().run(module, builder)
+    return target.emit_object(module)
+
+
+def load(name: str, module: Callable[[str], str]) -> int:
+    """The address of a piece of machine code, from disk, or else compiled of the LLVM module that `module` writes."""
+    with _lock:
+        symbol = "minitorch_cv." + name
+        path = _folder() / f"{name}.o" if _folder() is not None else None  # pyright: ignore[reportOptionalOperand]
+        code = _read(path)
+        if code is None:
+            with _announced(name):
+                code = _object_code(module(symbol))
+            _write(path, code)
+        engine = _engine()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        found = engine.get_function_address(symbol)
+        if not found:
+            raise RuntimeError(f"kernel {name}: the compiled code has no {symbol}")
+        return found
+
+
+# On disk.
+
+
+def cache_folder() -> Path | None:
+    """Where machine code is kept: $MINITORCH_CV_CACHE, else the user's cache; None where neither can be written."""
+    return _folder()
+
+
+@functools.cache
+def _folder() -> Path | None:
+    configured = os.environ.get("MINITORCH_CV_CACHE")
+    if configured:
+        root = Path(configured)
+    elif os.name == "nt":
+        root = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "minitorch-cv"
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv"
+    folder = root / "kernels" / _fingerprint()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return folder if folder.is_dir() and _ours(folder) else None
+    return folder if _ours(folder) else None
+
+
+def _ours(folder: Path) -> bool:
+    """Machine code is executed: none is taken from a folder into which another user can write."""
+    if not hasattr(os, "getuid"):
+        return True
+    status = folder.stat()
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    versions = [importlib.metadata.version(package) for package in ("numba", "llvmlite")]
+    digest.update(repr((versions, llvm.llvm_version_info, llvm.get_default_triple(), machine())).encode())
+    return digest.hexdigest()[:20]
+
+
+def _read(path: Path | None) -> bytes | None:
+    """The object code, unless the file is not there or not whole: its first 32 bytes are the hash of the rest."""
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else None
+
+
+def _write(path: Path | None, code: bytes) -> None:
+    """Put the file there in one move, so that another process, or a crash, never meets half of it."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+class Announcements:
+    """Who is told of a compilation: functions of its name, and of the seconds it took (None when it begins)."""
+
+    listeners: list[Callable[[str, float | None], None]] = []
+
+
+@contextlib.contextmanager
+def _announced(name: str):
+    for listener in Announcements.listeners:
+        listener(name, None)
+    start = time.perf_counter()
+    yield
+    for listener in Announcements.listeners:
+        listener(name, time.perf_counter() - start)
+
+
+def native(address: int, *types: Any) -> Any:
+    """The machine code at an address as a function of Python; it runs without Python's lock."""
+    return ctypes.CFUNCTYPE(*types)(address)

@@ -1,0 +1,268 @@
+"""One pool of threads for all kernels: each takes the next task as soon as it is done with one.
+
+A kernel is launched with some number of tasks. The calling thread and the workers draw task numbers from one counter
+in memory until there are no more. A worker that finds nothing to do watches for the next launch for a fraction of a
+millisecond (in a training step the next one is that near: a launch then costs 1 us), and after that sleeps without
+using the processor. Everything between two sleeps is machine code, written here in LLVM's language, that runs without
+Python's lock.
+
+What a task computes does not depend on the thread that takes it, so results do not depend on who was faster. A launch
+from a second thread, while the pool is taken, is done by that thread alone: nothing waits, nothing can deadlock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import threading
+
+from llvmlite import ir
+
+from .compiler import INT64, load, native
+from .machine import cores
+
+# The pool's memory, each number on a cache line of its own: LAUNCH counts the launches; FUNCTION and ARGUMENTS are what
+# a task calls, TASKS how many there are, NEXT the first that nobody has taken; ACTIVE counts the workers that may hold
+# a task, SLEEPING those that must be woken.
+LAUNCH, FUNCTION, ARGUMENTS, TASKS, NEXT, ACTIVE, SLEEPING = range(0, 7 * 128, 128)
+
+WATCHES = 4000
+"""How often a worker looks for a launch before it sleeps: some 0.2 ms."""
+
+
+class _Writer:
+    """The few instructions of which the pool's machine code is made."""
+
+    def __init__(self, module: ir.Module, name: str, result: ir.Type, parameters: int):
+        self.module = module
+        self.function = ir.Function(module, ir.FunctionType(result, [INT64] * parameters), name)
+        self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.pool = self.function.args[0]
+
+    def number(self, value: int) -> ir.Constant:
+        return ir.Constant(INT64, value)
+
+    def place(self, offset: int) -> ir.Value:
+        return self.build.inttoptr(self.build.add(self.pool, self.number(offset)), INT64.as_pointer())
+
+    def get(self, offset: int) -> ir.Value:
+        return self.build.load_atomic(self.place(offset), "seq_cst", 8)
+
+    def put(self, offset: int, value: ir.Value) -> None:
+        self.build.store_atomic(value, self.place(offset), "seq_cst", 8)
+
+    def add(self, offset: int, value: int) -> ir.Value:
+        """Add, and give the value before."""
+        return self.build.atomic_rmw("add", self.place(offset), self.number(value), "seq_cst")
+
+    def block(self, name: str) -> ir.Block:
+        return self.function.append_basic_block(name)
+
+    def breathe(self) -> None:
+        """Tell the processor that this is a waiting loop."""
+        processor = platform.machine().lower()
+        if processor in ("x86_64", "amd64"):
+            pause = self.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), []))
+            self.build.call(pause, [])
+        elif processor in ("aarch64", "arm64"):
+            hint = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+            self.build.call(self.module.declare_intrinsic("llvm.aarch64.hint", (), hint), [ir.IntType(32)(1)])
+
+    def draw_tasks(self, worker: ir.Value, then: ir.Block) -> None:
+        """Take tasks and call the launched function for each, until there are no more."""
+        draw, work = self.block("draw"), self.block("work")
+        self.build.branch(draw)
+        self.build.position_at_end(draw)
+        task = self.add(NEXT, 1)
+        self.build.cbranch(self.build.icmp_signed("<", task, self.get(TASKS)), work, then)
+        self.build.position_at_end(work)
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * 3).as_pointer()
+        self.build.call(self.build.inttoptr(self.get(FUNCTION), kind), [task, worker, self.get(ARGUMENTS)])
+        self.build.branch(draw)
+        self.build.position_at_end(then)
+
+
+def _launch_module(symbol: str) -> str:
+    """launch(pool, function, arguments, tasks): compute with the workers that are awake; how many sleep, to be woken.
+
+    They are woken by a second function, finish(pool): by then they are on their way.
+    """
+    module = ir.Module()
+    write = _Writer(module, symbol, INT64, 4)
+    _, function, arguments, tasks = write.function.args
+    write.put(FUNCTION, function)
+    write.put(ARGUMENTS, arguments)
+    write.put(TASKS, tasks)
+    write.put(NEXT, write.number(0))
+    write.add(LAUNCH, 1)
+    write.build.ret(write.build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst"))
+    return str(module)
+
+
+def _finish_module(symbol: str) -> str:
+    """finish(pool): take tasks until none is left, and wait for the workers that still hold one."""
+    module = ir.Module()
+    write = _Writer(module, symbol, ir.VoidType(), 1)
+    wait, idle, done = write.block("wait"), write.block("idle"), write.block("done")
+    write.draw_tasks(write.number(0), wait)
+    write.build.cbranch(write.build.icmp_signed("==", write.get(ACTIVE), write.number(0)), done, idle)
+    write.build.position_at_end(idle)
+    write.breathe()
+    write.build.branch(wait)
+    write.build.position_at_end(done)
+    write.build.ret_void()
+    return str(module)
+
+
+def _work_module(symbol: str) -> str:
+    """work(pool, worker, seen, watches): take part in each launch after number `seen`; return when none came for long.
+
+    A worker counts itself ACTIVE before it draws a task, and the launching thread waits until nobody is. So nobody
+    computes after a launch has ended; and one that comes too late finds no task, or one of the next launch.
+    """
+    module = ir.Module()
+    write = _Writer(module, symbol, INT64, 4)
+    _, worker, seen_before, watches = write.function.args
+    build = write.build
+    entry, watch, join, left = build.block, write.block("watch"), write.block("join"), write.block("left")
+    again, lie_down, awake, sleep = (write.block(n) for n in ("again", "lie_down", "awake", "sleep"))
+    build.branch(watch)
+    build.position_at_end(watch)
+    seen, watched = build.phi(INT64), build.phi(INT64)
+    seen.add_incoming(seen_before, entry)
+    watched.add_incoming(write.number(0), entry)
+    launch = write.get(LAUNCH)
+    build.cbranch(build.icmp_signed("!=", launch, seen), join, again)
+
+    build.position_at_end(again)
+    write.breathe()
+    more = build.add(watched, write.number(1))
+    seen.add_incoming(seen, again)
+    watched.add_incoming(more, again)
+    build.cbranch(build.icmp_signed("<", more, watches), watch, lie_down)
+
+    build.position_at_end(join)
+    write.add(ACTIVE, 1)
+    write.draw_tasks(worker, left)
+    write.add(ACTIVE, -1)
+    seen.add_incoming(launch, left)
+    watched.add_incoming(write.number(0), left)
+    build.branch(watch)
+
+    # Said that it sleeps, it looks once more: a launch just before would not have known of it.
+    build.position_at_end(lie_down)
+    write.add(SLEEPING, 1)
+    build.cbranch(build.icmp_signed("!=", write.get(LAUNCH), seen), awake, sleep)
+    build.position_at_end(awake)
+    sleeping = write.get(SLEEPING)
+    try_to_rise = write.block("try_to_rise")
+    build.cbranch(build.icmp_signed("==", sleeping, write.number(0)), sleep, try_to_rise)
+    build.position_at_end(try_to_rise)
+    fewer = build.sub(sleeping, write.number(1))
+    pair = build.cmpxchg(write.place(SLEEPING), sleeping, fewer, "seq_cst", "seq_cst")
+    seen.add_incoming(seen, try_to_rise)
+    watched.add_incoming(write.number(0), try_to_rise)
+    build.cbranch(build.extract_value(pair, 1), watch, awake)
+    build.position_at_end(sleep)
+    build.ret(seen)
+    return str(module)
+
+
+class Pool:
+    """`threads - 1` workers and whoever launches."""
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self._memory = ctypes.create_string_buffer(8 * 128)
+        self._address = (ctypes.addressof(self._memory) + 127) // 128 * 128
+        self._taken = threading.Lock()
+        self._alarm = threading.Semaphore(0)
+        self._running = True
+        number = ctypes.c_int64
+        self._launch = native(load("threads.launch", _launch_module), number, number, number, ctypes.c_char_p, number)
+        self._finish = native(load("threads.finish", _finish_module), None, number)
+        self._work = native(load("threads.work", _work_module), number, number, number, number, number)
+        for worker in range(1, threads):
+            threading.Thread(target=self._serve, args=(worker,), daemon=True, name=f"kernels-{worker}").start()
+
+    def _serve(self, worker: int) -> None:
+        seen = 0
+        while self._running:
+            seen = self._work(self._address, worker, seen, WATCHES)
+            self._alarm.acquire()
+
+    def run(self, function: int, arguments: bytes, tasks: int) -> None:
+        """Call function(task, worker, arguments) for every task."""
+        if tasks > 1 and self.threads > 1 and self._taken.acquire(blocking=False):
+            try:
+                sleepers = self._launch(self._address, function, arguments, tasks)
+                if sleepers:
+                    self._alarm.release(sleepers)
+                self._finish(self._address)
+            finally:
+                self._taken.release()
+        else:
+            single = _alone(function)
+            for task in range(tasks):
+                single(task, 0, arguments)
+
+    def close(self) -> None:
+        """Let the workers end."""
+        self._running = False
+        with self._taken:
+            self._alarm.release(self.threads)
+
+
+_as_function: dict[int, object] = {}
+
+
+def _alone(function: int):
+    found = _as_function.get(function)
+    if found is None:
+        found = _as_function[function] = native(function, None, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p)
+    return found
+
+
+_pool: Pool | None = None
+_making = threading.Lock()
+
+
+def pool() -> Pool:
+    """The pool, made when first needed."""
+    global _pool
+    if _pool is None:
+        with _making:
+            if _pool is None:
+                _pool = Pool(cores())
+    return _pool
+
+
+def run(function: int, arguments: bytes, tasks: int) -> None:
+    """Call the machine code function(task, worker, arguments) for every task, in all threads."""
+    pool().run(function, arguments, tasks)
+
+
+def number_of_threads() -> int:
+    """How many threads compute."""
+    return _pool.threads if _pool is not None else cores()
+
+
+def set_number_of_threads(threads: int) -> None:
+    """Compute with so many threads from now on. Raises ValueError unless at least one."""
+    global _pool
+    if threads < 1:
+        raise ValueError(f"set_num_threads: threads expects a number >= 1; it is {threads}")
+    before, _pool = _pool, Pool(threads)
+    if before is not None:
+        before.close()
+
+
+def _after_fork() -> None:
+    """A forked child has none of the workers."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

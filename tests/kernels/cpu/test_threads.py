@@ -1,0 +1,75 @@
+"""The pool of threads: every task once, from several threads at a time, after a sleep, and in a forked child."""
+
+import multiprocessing
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite", reason="llvmlite is not installed; kernels on the processor need it")
+
+from minitorch_cv.kernels.cpu import threads
+from minitorch_cv.kernels.cpu.conv2d import add_up
+
+
+def total(parts):
+    """The sum over the first axis, by a kernel of 37 tasks."""
+    result = np.zeros(parts.shape[1:], parts.dtype)
+    add_up(37, parts, result, len(parts), result.size, 37)
+    return result
+
+
+@pytest.fixture
+def three_threads():
+    before = threads.number_of_threads()
+    threads.set_number_of_threads(3)
+    yield
+    threads.set_number_of_threads(before)
+
+
+def test_every_task_is_done(three_threads, rng):
+    parts = rng.standard_normal((3, 1000))
+    for pause in (0.0, 0.0, 0.01, 0.0):
+        time.sleep(pause)  # long enough for the workers to fall asleep
+        assert np.allclose(total(parts), parts.sum(axis=0))
+
+
+def test_launches_from_several_threads(three_threads, rng):
+    parts = rng.standard_normal((3, 500))
+    wrong = []
+
+    def launch():
+        for _ in range(300):
+            if not np.allclose(total(parts), parts.sum(axis=0)):
+                wrong.append(1)
+
+    callers = [threading.Thread(target=launch) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_as_many_threads_as_wanted(three_threads):
+    assert threads.number_of_threads() == 3
+    with pytest.raises(ValueError, match="threads expects a number >= 1; it is 0"):
+        threads.set_number_of_threads(0)
+
+
+def _child(queue):
+    queue.put(total(np.ones((3, 400))).tolist() == [3.0] * 400)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_a_pool_of_its_own(three_threads):
+    total(np.ones((3, 400)))
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_child, args=(queue,))
+    child.start()
+    assert queue.get(timeout=60)
+    child.join()
