@@ -560,20 +560,23 @@ def _batch_norm(name, draw):
     x = draw.normal(draw.integer(2, 4), c, *draw.choice((), (3,), (3, 2)))
     mean, variance = draw.rng.standard_normal(c), draw.rng.uniform(0.5, 2, c)
     ours, theirs = (mean.copy(), variance.copy()), (torch.tensor(mean), torch.tensor(variance))
+    relu = draw.flag()
+    residuals = {"residual": draw.normal(*x.shape)} if relu and draw.flag() else {}
 
     def check_statistics():
         for one, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(one, other.numpy(), rtol=1e-12)
 
-    def ours_by_name(x, weight=None, bias=None):
-        return ops.batch_norm(x, *ours, weight, bias, training, momentum, 1e-3)
+    def ours_by_name(x, weight=None, bias=None, residual=None):
+        return ops.batch_norm(x, *ours, weight, bias, training, momentum, 1e-3, residual=residual, relu=relu)
 
-    def theirs_by_name(x, weight=None, bias=None):
+    def theirs_by_name(x, weight=None, bias=None, residual=None):
         y = F.batch_norm(x, *theirs, weight, bias, training, momentum, 1e-3)
         check_statistics()
-        return y
+        y = y if residual is None else y + residual
+        return F.relu(y) if relu else y
 
-    return {"x": x, **_scale_and_shift(draw, c)}, ours_by_name, theirs_by_name
+    return {"x": x, **_scale_and_shift(draw, c), **residuals}, ours_by_name, theirs_by_name
 
 
 @compare("group_norm")

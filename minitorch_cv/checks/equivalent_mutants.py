@@ -16,6 +16,7 @@ _BROADCASTS = "`where` broadcasts it itself"
 
 EQUIVALENT: dict[str, dict[str, str]] = {
     "batch_norm_eval": {"total(dy, x) -> total(x, dy)": _COMMUTES},
+    "batch_norm_relu_train": {"total(g, xhat) -> total(xhat, g)": _COMMUTES},
     "batch_norm_train": {"total(dy, xhat) -> total(xhat, dy)": _COMMUTES},
     "conv2d": {
         "(lambda: xp_of(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None -> "

@@ -7,10 +7,12 @@ import math
 from typing import Any
 
 from .._device import array_namespace
-from .._namespace import xp_of
+from .._namespace import raw, xp_of
 from .._op import op
 from .._tensor import Tensor
 from ._standardize import per_channel, scale_and_shift, standardize, standardize_gradient, sum_over
+from .activation import relu as rectify
+from .residual import add_relu
 
 
 def batch_norm(
@@ -22,17 +24,25 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    residual: Any = None,
+    relu: bool = False,
 ) -> Any:
     r"""Each channel standardised, then scaled and shifted: by the batch while training, else by running statistics.
 
+    With relu=True the value is rectified as well, after a residual, if there is one, has been added to it.
+
     Forward:   y = w_c (x - mean_c) / sqrt(var_c + eps) + b_c; while training mean and var are those of the batch over
                N, H, W, var the biased one (1/m), and afterwards, with momentum t,
-               running_mean = (1 - t) running_mean + t mean; running_var = (1 - t) running_var + t m / (m - 1) var
-    Backward:  see `batch_norm_train` and `batch_norm_eval`
-    Shapes:    x (N, C), (N, C, L) or (N, C, H, W), y as x; running_mean, running_var, weight and bias (C,) or None
+               running_mean = (1 - t) running_mean + t mean; running_var = (1 - t) running_var + t m / (m - 1) var;
+               with relu=True max(y, 0), or max(y + residual, 0), takes the place of y
+    Backward:  see `batch_norm_train`, `batch_norm_relu_train` and `batch_norm_eval`; `relu` and `add_relu`
+    Shapes:    x (N, C), (N, C, L) or (N, C, H, W), y as x; running_mean, running_var, weight and bias (C,) or None;
+               residual as x or None
     Raises:    ValueError where x has fewer than two axes or a shape does not fit; while training, where a channel has
-               one value alone; without training, where the running statistics are missing
-    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2
+               one value alone; without training, where the running statistics are missing; for a residual without
+               relu=True
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2; He et al. 2015, arXiv 1512.03385, figure 2
     """
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x expects at least two axes (N, C, ...); it is {x.shape}")
@@ -40,14 +50,24 @@ def batch_norm(
     for name, value in given.items():
         if value is not None and value.shape != x.shape[1:2]:
             raise ValueError(f"batch_norm: {name} expects shape {x.shape[1:2]}, the channels of x; it is {value.shape}")
+    if residual is not None and not relu:
+        raise ValueError(f"batch_norm: residual expects relu=True; it is {relu}")
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(f"batch_norm: residual expects the shape of x {x.shape}; it is {residual.shape}")
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var expect arrays where training is False; got None")
-        return batch_norm_eval(x, running_mean, running_var, weight, bias, float(eps))
+        y = batch_norm_eval(x, running_mean, running_var, weight, bias, float(eps))
+        if not relu:
+            return y
+        return rectify(y) if residual is None else add_relu(y, residual)
     m = math.prod(x.shape) // max(1, x.shape[1])
     if m < 2:
         raise ValueError(f"batch_norm: x expects more than one value for each channel while training; it is {x.shape}")
-    y, mean, var = batch_norm_train(x, weight, bias, float(eps))
+    if relu:
+        y, mean, var = batch_norm_relu_train(x, residual, weight, bias, float(eps))
+    else:
+        y, mean, var = batch_norm_train(x, weight, bias, float(eps))
     _follow(running_mean, mean, float(momentum))
     _follow(running_var, var * (m / (m - 1)), float(momentum))
     return y
@@ -89,6 +109,41 @@ def batch_norm_train(x: Any, weight: Any = None, bias: Any = None, eps: float = 
         xp, db, dw = xp_of(dy), total(dy), total(dy, xhat)
         dx = standardize_gradient(dy, xhat, r if w is None else r * w, db, dw, m)
         return dx, lambda: xp.reshape(dw, (channels,)), lambda: xp.reshape(db, (channels,))
+
+    return (y, mean.reshape(channels), var.reshape(channels)), backward
+
+
+@op
+def batch_norm_relu_train(x: Any, residual: Any = None, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    r"""`batch_norm_train`, a residual added, rectified, in one; the values are y, the mean and the biased variance.
+
+    Forward:   mean_c = 1/m \sum x, var_c = 1/m \sum (x - mean_c)^2 over the m values of the channel;
+               r_c = (var_c + eps)^(-1/2), xhat = (x - mean_c) r_c, y = max(w_c xhat + b_c + s, 0), s the residual or 0
+    Backward:  g = dy where y > 0, else 0 (also at the kink) is the gradient of what is rectified, a sum: ds = g, and g
+               is the dy of `batch_norm_train`:
+               dw_c = \sum g xhat, db_c = \sum g, dx = w_c r_c (g - 1/m db_c - xhat 1/m dw_c)
+    Shapes:    x (N, C, ...), residual and y as x; weight, bias, mean and var (C,)
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, section 3; He et al. 2015, arXiv 1512.03385, figure 2
+    """
+    channels, total = x.shape[1], functools.partial(sum_over, (0, *range(2, x.ndim)))
+    m = math.prod(x.shape) // channels
+    xhat, r, mean, var = standardize(x, total, m, eps)
+    w = per_channel(weight, x.ndim)
+
+    def rectified_sum(normalised, residual):
+        xp = xp_of(normalised)
+        y = xp.empty_like(normalised)
+        return xp.maximum(normalised if residual is None else xp.add(normalised, residual, out=y), 0, out=y)
+
+    y = raw(rectified_sum, scale_and_shift(xhat, w, per_channel(bias, x.ndim)), residual)
+    positive = y > 0
+
+    def backward(dy):
+        xp = xp_of(dy)
+        g = xp.where(positive, dy, 0.0)
+        db, dw = total(g), total(g, xhat)
+        dx = standardize_gradient(g, xhat, r if w is None else r * w, db, dw, m)
+        return dx, lambda: g, lambda: xp.reshape(dw, (channels,)), lambda: xp.reshape(db, (channels,))
 
     return (y, mean.reshape(channels), var.reshape(channels)), backward
 

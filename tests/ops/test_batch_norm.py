@@ -54,6 +54,10 @@ def test_an_error_leaves_the_running_statistics_alone(x):
     mean, var = running(mt.Tensor)
     with pytest.raises(ValueError, match="bias expects shape"):
         ops.batch_norm(mt.Tensor(x), mean, var, np.ones(3), np.ones(2), training=True)
+    with pytest.raises(ValueError, match="residual expects relu=True"):
+        ops.batch_norm(mt.Tensor(x), mean, var, training=True, residual=mt.Tensor(x))
+    with pytest.raises(ValueError, match="residual expects the shape of x"):
+        ops.batch_norm(mt.Tensor(x), mean, var, training=True, residual=mt.Tensor(x[:1]), relu=True)
     with pytest.raises(ValueError, match="more than one value"):
         ops.batch_norm(mt.Tensor(x[:1, :, :1, :1]), mean, var, training=True)
     np.testing.assert_array_equal(mean.numpy(), [1, 2, 3])
@@ -86,6 +90,54 @@ def test_dx_is_orthogonal_to_what_batch_norm_cannot_see(x):
     np.testing.assert_allclose((dx * x).sum(axis=(0, 2, 3)), 0, atol=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("with_residual", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rectified_in_one_is_what_the_separate_operations_give(x, training, with_residual, dtype):
+    """Value, gradients and running statistics."""
+    rng = np.random.default_rng(2)
+    residual, dy = rng.standard_normal(x.shape).astype(dtype), mt.Tensor(rng.standard_normal(x.shape).astype(dtype))
+    vectors = rng.standard_normal((2, 3)).astype(dtype)
+
+    def run(normalise):
+        given = [mt.Tensor(a, requires_grad=True) for a in (x.astype(dtype), *vectors, residual)]
+        statistics = running(lambda a: mt.Tensor(a.astype(dtype)))
+        y = normalise(*given[:3], given[3] if with_residual else None, *statistics)
+        gradients = mt.grad(y, given if with_residual else given[:3], dy)
+        return y, *gradients, *statistics
+
+    def in_one(x, weight, bias, residual, *statistics):
+        return ops.batch_norm(x, *statistics, weight, bias, training, residual=residual, relu=True)
+
+    def apart(x, weight, bias, residual, *statistics):
+        y = ops.batch_norm(x, *statistics, weight, bias, training)
+        return ops.relu(y) if residual is None else ops.add_relu(y, residual)
+
+    for one, other in zip(run(in_one), run(apart), strict=True):
+        tolerance = 1e-11 if dtype == np.float64 else 1e-5
+        assert one.dtype == dtype
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=tolerance, atol=tolerance)
+
+
+def test_rectified_without_weight_and_bias_keeps_its_input(x):
+    """Where nothing scales or shifts, what is rectified is xhat, which the backward needs as it was."""
+    tensor, before = mt.Tensor(x, requires_grad=True), x.copy()
+    dy = np.random.default_rng(3).standard_normal(x.shape)
+    y = ops.batch_norm(tensor, None, None, training=True, relu=True)
+    expected = ops.relu(ops.batch_norm(tensor, None, None, training=True))
+    np.testing.assert_allclose(mt.grad(y, tensor, dy).numpy(), mt.grad(expected, tensor, dy).numpy(), atol=1e-12)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_a_residual_in_another_layout_does_not_change_the_layout(x):
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    given = mt.Tensor(last, requires_grad=True), mt.Tensor(x, requires_grad=True)
+    y = ops.batch_norm(given[0], None, None, training=True, residual=given[1], relu=True)
+    assert y.numpy().strides == last.strides
+    dx, _ = mt.grad(y, given, np.ones(x.shape))
+    assert dx.numpy().strides == last.strides
+
+
 def test_float32_statistics_of_a_large_batch_are_exact_to_rounding():
     """A hundred thousand values far from zero, channels last: added one by one in float32 they lose digits."""
     x = np.random.default_rng(0).standard_normal((128, 28, 28, 4), dtype=np.float32) + 10
@@ -102,6 +154,9 @@ def test_float32_statistics_of_a_large_batch_are_exact_to_rounding():
     [
         lambda x: ops.batch_norm(x, None, None, np.ones(8), np.zeros(8), training=True),
         lambda x: ops.batch_norm(x, np.zeros(8), np.ones(8), np.ones(8), np.zeros(8)),
+        lambda x: ops.batch_norm(x, None, None, np.ones(8), np.zeros(8), training=True, relu=True),
+        lambda x: ops.batch_norm(x, None, None, np.ones(8), np.zeros(8), training=True, residual=x, relu=True),
+        lambda x: ops.batch_norm(x, np.zeros(8), np.ones(8), np.ones(8), np.zeros(8), residual=x, relu=True),
         lambda x: ops.group_norm(x, 4, np.ones(8), np.zeros(8)),
         lambda x: ops.local_response_norm(x, 5),
     ],
