@@ -43,7 +43,7 @@ class _BatchNorm(Module):
         self.register_buffer("running_var", Tensor(np.ones(num_features, dtype), device=device) if tracked else None)
         self.register_buffer("num_batches_tracked", Tensor(np.array(0, np.int64)) if tracked else None)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any, residual: Any = None, relu: bool = False) -> Any:
         if x.ndim not in self.axes:
             raise ValueError(
                 f"{type(self).__name__}: x expects {' or '.join(map(str, self.axes))} axes; it is {x.shape}"
@@ -52,9 +52,8 @@ class _BatchNorm(Module):
         momentum = self.momentum
         if self.training and self.track_running_stats and momentum is None:
             momentum = 1.0 / (self.num_batches_tracked.item() + 1)
-        y = ops.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum or 0.0, self.eps
-        )
+        statistics, weights = (self.running_mean, self.running_var), (self.weight, self.bias)
+        y = ops.batch_norm(x, *statistics, *weights, by_batch, momentum or 0.0, self.eps, residual=residual, relu=relu)
         if self.training and self.track_running_stats:
             self.num_batches_tracked.data = (self.num_batches_tracked + 1).data  # an array still: array + 1 is a scalar
         return y
@@ -68,6 +67,7 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, L): see `ops.batch_norm`.
 
     `momentum` is the weight of the newest batch in the running statistics; None makes them the mean over all batches.
+    With relu=True the value is rectified, after a `residual`, if there is one, has been added to it.
     """
 
     axes = (2, 3)
@@ -77,6 +77,8 @@ class BatchNorm2d(_BatchNorm):
     """Batch normalisation of images (N, C, H, W): see `ops.batch_norm`.
 
     `momentum` is the weight of the newest batch in the running statistics; None makes them the mean over all batches.
+    With relu=True the value is rectified, after a `residual`, if there is one, has been added to it: a residual block
+    ends with `bn(conv(x), residual=identity, relu=True)`.
     """
 
     axes = (4,)

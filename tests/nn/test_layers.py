@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minitorch_cv as mt
-from minitorch_cv import nn
+from minitorch_cv import nn, ops
 
 IMAGE = (2, 4, 7, 6)
 LAYERS = [
@@ -289,6 +289,23 @@ def test_batch_norm_in_evaluation_uses_what_it_has_seen_and_changes_nothing(rng)
     np.testing.assert_allclose(y, expected, rtol=1e-10)
     np.testing.assert_allclose(layer.running_mean.numpy(), mean, rtol=1e-12)
     assert layer.num_batches_tracked.item() == 5
+
+
+@pytest.mark.parametrize(("name", "shape"), [("BatchNorm2d", (4, 3, 5, 2)), ("BatchNorm1d", (5, 3))])
+def test_batch_norm_ends_a_residual_block(name, shape, rng):
+    """Rectified in the layer, and after the shortcut is added, as by operations of their own; then in evaluation."""
+    in_one, apart = (nn.Sequential(getattr(nn, name)(3), getattr(nn, name)(3, momentum=None)).double() for _ in "ab")
+    batches = [mt.Tensor(rng.standard_normal(shape) * 3 + 1) for _ in range(3)]
+    for training in (True, True, False):
+        x = batches.pop()
+        y = in_one.train(training)[1](in_one[0](x, relu=True), residual=x, relu=True)
+        expected = ops.add_relu(apart.train(training)[1](ops.relu(apart[0](x))), x)
+        np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-10, atol=1e-11)
+        assert (y.numpy() == 0).any()
+    for key, value in apart.state_dict().items():
+        np.testing.assert_allclose(in_one.state_dict()[key].numpy(), value.numpy(), rtol=1e-12, err_msg=key)
+    with pytest.raises(ValueError, match="batch_norm: residual expects relu=True; it is False"):
+        in_one[0](x, residual=x)
 
 
 def test_batch_norm_without_momentum_keeps_plain_means(rng):
