@@ -74,12 +74,13 @@ def known_names() -> list[str]:
 
 
 def _suggestion(name: str) -> str:
-    """The known names that are nearest to an unknown one; all of them where none is near."""
+    """The known names that are nearest to an unknown one, inner operations last; all of them where none is near."""
     known, wanted = known_names(), name.lower()
     near = [other for other in known if other.startswith(wanted)] if len(wanted) > 2 else []
     near += difflib.get_close_matches(wanted, known, _SUGGESTIONS, 0.7)
     near += [other for other in known if wanted in other] if len(wanted) > 2 else []
-    near = list(dict.fromkeys(near))[:_SUGGESTIONS]
+    inner = set(OPS) - set(public_functions())
+    near = sorted(dict.fromkeys(near), key=lambda other: other in inner)[:_SUGGESTIONS]
     if not near:
         return f"there are {', '.join(known)}"
     return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"
@@ -208,7 +209,8 @@ def _run_faults(chosen: list[Case], some: bool, jobs: int | None, out: Any, star
         )
     console = console_on(out)
     console.print(table)
-    findings = fault_findings(results, [f for f in collect()[2] if not some or f.operation in _operations(results)])
+    at_home = _operations(result for result in results if result.own)  # the others' faults stand on cases not chosen
+    findings = fault_findings(results, [f for f in collect()[2] if not some or f.operation in at_home])
     for finding in findings:
         console.print(finding, style="red", markup=False, highlight=False, soft_wrap=True)
     caught = sum(result.outcome == CAUGHT for result in results)

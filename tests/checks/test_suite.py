@@ -180,6 +180,13 @@ def test_the_command_prints_and_returns(options, expected):
     assert expected in out.getvalue() and "sigmoid" in out.getvalue() and "conv2d" not in out.getvalue()
 
 
+def test_own_faults_are_asked_of_what_was_named_alone():
+    """batch_norm is computed with relu, too, whose own faults stand on relu's cases."""
+    out = io.StringIO()
+    assert run(["batch_norm"], faults=True, out=out) == 0
+    assert "no case shows" not in out.getvalue()
+
+
 def test_the_command_fails_on_a_wrong_gradient():
     out = io.StringIO()
     with planted("sigmoid", changed(lambda grads, dy, x: [grads[0] * 1.001], "sigmoid")):
