@@ -28,5 +28,5 @@ def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> li
 
 
 BODIES: list[Body] = [
-    *_on_cpu("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"),
+    *_on_cpu("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
 ]

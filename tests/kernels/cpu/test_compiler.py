@@ -37,16 +37,16 @@ def run(cache, **environment):
 
 def test_a_second_process_compiles_nothing(tmp_path):
     first, second = run(tmp_path), run(tmp_path)
-    assert "conv2d.correlate.float32" in first["compiled"] and first["numba"]
+    assert "conv2d_direct.correlate_band.float32" in first["compiled"] and first["numba"]
     assert second["compiled"] == [] and not second["numba"]
 
 
 def test_a_damaged_file_is_compiled_again(tmp_path):
     folder = run(tmp_path)["folder"]
-    path = os.path.join(folder, "conv2d.correlate.float32.o")
+    path = os.path.join(folder, "conv2d_direct.correlate_band.float32.o")
     with open(path, "r+b") as file:
         file.truncate(1000)
-    assert run(tmp_path)["compiled"] == ["conv2d.correlate.float32"]
+    assert run(tmp_path)["compiled"] == ["conv2d_direct.correlate_band.float32"]
     assert run(tmp_path)["compiled"] == []
 
 
@@ -68,7 +68,7 @@ def test_other_vectors_other_code(tmp_path):
 def test_works_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     result = run(tmp_path / "file")
-    assert result["folder"] == "None" and "conv2d.correlate.float32" in result["compiled"]
+    assert result["folder"] == "None" and "conv2d_direct.correlate_band.float32" in result["compiled"]
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="this system has no users by number")

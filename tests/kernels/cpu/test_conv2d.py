@@ -1,84 +1,77 @@
-"""Convolution on the processor against the portable one: odd shapes, every layout, both ways of the weight gradient."""
+"""Which algorithm a convolution takes: by rule, by timing, or direct alone."""
 
 import numpy as np
 import pytest
 
+import minitorch_cv as mt
+
 pytest.importorskip("llvmlite", reason="llvmlite is not installed; kernels on the processor need it")
 
-from minitorch_cv.kernels.cpu import conv2d as fast
+from minitorch_cv.kernels.cpu import conv2d, timing
 
-from minitorch_cv.ops import _conv2d as portable
+from minitorch_cv import ops
+from minitorch_cv._numerics import load_numerics_state, numerics, numerics_state
 
-
-def channels_last(x):
-    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-
-
-def outputs_last(weight):
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+SETTINGS = ((1, 1), (1, 1), (1, 1), 1)
 
 
-def odd_shapes(count):
-    """Shapes with channels 1 to 70, kernels 1 to 11, strides 1 to 4, groups, paddings and dilations."""
-    rng = np.random.default_rng(3)
-    while count:
-        groups = int(rng.choice([1, 1, 1, 2, 3, 5]))
-        inputs, outputs = (groups * int(rng.integers(1, 70 // groups + 1)) for _ in range(2))
-        kernel, stride = tuple(map(int, rng.integers(1, 12, 2))), tuple(map(int, rng.integers(1, 5, 2)))
-        padding, dilation = tuple(map(int, rng.integers(0, 6, 2))), tuple(map(int, rng.choice([1, 1, 2, 3], 2)))
-        n, h, w = int(rng.integers(1, 4)), *map(int, rng.integers(1, 21, 2))
-        if all(
-            portable.output_size(*sizes) > 0 for sizes in zip((h, w), kernel, stride, padding, dilation, strict=True)
-        ):
-            count -= 1
-            yield (n, inputs, h, w), (outputs, inputs // groups, *kernel), (stride, padding, dilation, groups)
+@pytest.fixture
+def mode(tmp_path, monkeypatch):
+    """`set_numerics`, put back afterwards, with a file of choices of its own."""
+    monkeypatch.setattr(timing, "choices_file", lambda: tmp_path / "choices.json")
+    monkeypatch.setattr(timing, "_from_disk", None)
+    monkeypatch.setattr(numerics, "choices", {})
+    yield mt.set_numerics
+    mt.set_numerics("default")
 
 
-def assert_close(actual, expected):
-    bound = 2e-5 if expected.dtype == np.float32 else 1e-12
-    error = np.abs(actual - expected).max() / max(np.abs(expected).max(), 1e-30)
-    assert actual.shape == expected.shape and actual.dtype == expected.dtype
-    assert error <= bound, f"relative error {error}"
+def test_rule():
+    assert conv2d.chosen_by_rule((8, 64, 56, 56), (64, 64, 3, 3), SETTINGS, 4) == "F4"
+    assert conv2d.chosen_by_rule((1, 512, 7, 7), (512, 512, 3, 3), SETTINGS, 4) == "direct"
+    assert conv2d.chosen_by_rule((8, 3, 56, 56), (64, 3, 3, 3), SETTINGS, 4) == "direct"
+    assert conv2d.chosen_by_rule((8, 64, 56, 56), (64, 64, 3, 3), ((2, 2), *SETTINGS[1:]), 4) == "direct"
 
 
-@pytest.mark.parametrize("large_weights", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_odd_shapes(dtype, large_weights, monkeypatch):
-    if large_weights:
-        monkeypatch.setattr(fast, "SHARED_WEIGHT_BYTES", 0)
-    fast._gather.cache_clear()
-    rng = np.random.default_rng(0)
-    for number, (x_shape, weight_shape, settings) in enumerate(odd_shapes(60)):
-        x, weight = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape, weight_shape))
-        if number % 2:
-            x, weight = channels_last(x), outputs_last(weight)
-        bias = rng.standard_normal(weight_shape[0]).astype(dtype)
-        y, _ = fast.conv2d(x, weight, bias, *settings)
-        assert_close(y, portable._correlate(x, weight, *settings) + bias.reshape(-1, 1, 1))
-        dy = rng.standard_normal(y.shape).astype(dtype)
-        if number % 3:
-            dy = channels_last(dy)
-        assert_close(
-            fast.spread_direct(dy, weight, x_shape, *settings), portable._spread(dy, weight, x_shape, *settings)
-        )
-        dw = portable._gather_weights(dy, x, weight_shape, *settings)
-        assert_close(fast.gather_direct(dy, x, weight_shape, *settings), dw)
-        assert_close(fast.sum_over_pixels(dy), dy.sum(axis=(0, 2, 3)))
-    fast._gather.cache_clear()
+def test_strict_is_direct(mode, rng):
+    x, weight = rng.standard_normal((2, 64, 20, 20)), rng.standard_normal((64, 64, 3, 3))
+    by_rule = ops.conv2d(x, weight, padding=1)
+    mode("strict")
+    assert mt.get_numerics() == "strict"
+    strict = ops.conv2d(x, weight, padding=1)
+    assert np.array_equal(strict, conv2d.direct.correlate(x, weight, None, *SETTINGS))
+    assert not np.array_equal(strict, by_rule) and np.allclose(strict, by_rule)
 
 
-def test_same_bits_each_time(rng):
-    x = rng.standard_normal((4, 20, 30, 30)).astype(np.float32)
-    weight = rng.standard_normal((24, 20, 3, 3)).astype(np.float32)
-    settings = ((1, 1), (1, 1), (1, 1), 1)
-    y = fast.correlate_direct(x, weight, None, *settings)
-    results = [fast.gather_direct(y, x, weight.shape, *settings) for _ in range(5)]
-    assert all(np.array_equal(results[0], other) for other in results[1:])
+def test_unknown_mode():
+    with pytest.raises(ValueError, match="set_numerics: mode expects one of default, strict, fast; it is 'quick'"):
+        mt.set_numerics("quick")
 
 
-def test_nan_comes_through(rng):
-    x = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
-    x[0, 1, 4, 4] = np.nan
-    y = fast.correlate_direct(x, np.ones((5, 3, 3, 3), np.float32), None, (1, 1), (1, 1), (1, 1), 1)
-    assert np.isnan(y[:, :, 3:6, 3:6]).all()
-    assert np.isnan(y).sum() == 5 * 9
+def test_a_timing_is_remembered(mode, rng, monkeypatch):
+    x = mt.Tensor(rng.standard_normal((2, 64, 20, 20)), requires_grad=True)
+    weight = mt.Tensor(rng.standard_normal((64, 64, 3, 3)), requires_grad=True)
+    mode("fast")
+    ops.conv2d(x, weight, padding=1).sum().backward()
+    chosen = dict(numerics.choices)
+    assert sorted(key.split()[0] for key in chosen) == ["correlate", "gather", "spread"]
+    # Another process: the same file, and no timing.
+    monkeypatch.setattr(numerics, "choices", {})
+    monkeypatch.setattr(timing, "_from_disk", None)
+    monkeypatch.setattr(timing, "_fastest", lambda ways: pytest.fail("timed again"))
+    ops.conv2d(x, weight, padding=1).sum().backward()
+    assert numerics.choices == chosen
+
+
+def test_a_saved_choice_holds(mode, rng, monkeypatch):
+    x, weight = rng.standard_normal((2, 64, 20, 20)), rng.standard_normal((64, 64, 3, 3))
+    mode("fast")
+    for name in ("direct", "F2", "F4"):
+        monkeypatch.setattr(numerics, "choices", {})
+        monkeypatch.setattr(timing, "_fastest", lambda ways, name=name: name)
+        monkeypatch.setattr(timing, "_from_disk", {})
+        y = ops.conv2d(x, weight, padding=1)
+        state = numerics_state()
+        monkeypatch.setattr(numerics, "choices", {})
+        monkeypatch.setattr(timing, "_fastest", lambda ways: pytest.fail("timed again"))
+        load_numerics_state(state)
+        assert np.array_equal(ops.conv2d(x, weight, padding=1), y)

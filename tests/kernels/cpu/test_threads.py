@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("llvmlite", reason="llvmlite is not installed; kernels on the processor need it")
 
 from minitorch_cv.kernels.cpu import threads
-from minitorch_cv.kernels.cpu.conv2d import add_up
+from minitorch_cv.kernels.cpu.conv2d_direct import add_up
 
 
 def total(parts):
