@@ -40,6 +40,8 @@ Bytes = Any
 """An array of int8."""
 Longs = Any
 """An array of int64."""
+Doubles = Any
+"""An array of float64, whatever the element type."""
 
 
 class Kernel:
@@ -84,8 +86,8 @@ KERNELS: list[Kernel] = []
 """Every kernel of the modules imported so far."""
 
 _ELEMENTS = {"f": "float32", "d": "float64"}
-_ARRAYS = ("Pointer", "Bytes", "Longs")
-_FORMAT = {"Pointer": "q", "Bytes": "q", "Longs": "q", "int": "q", "float": "d"}
+_ARRAYS = ("Pointer", "Bytes", "Longs", "Doubles")
+_FORMAT = {**dict.fromkeys(_ARRAYS, "q"), "int": "q", "float": "d"}
 
 
 def kernel(function: Callable) -> Kernel:
@@ -121,6 +123,16 @@ def advanced(pointer: Any, index: int) -> Any:
 def number(pointer: Any, value: float) -> Any:
     """`value` in the pointer's element type: a bare 0.0 would turn float32 into float64."""
     raise TypeError("number() is for kernels")
+
+
+def rounded(x: float) -> float:
+    """The nearest whole number."""
+    raise TypeError("rounded() is for kernels")
+
+
+def power_of_two(x: float) -> float:
+    """2^x for a whole number x between -126 and 127, in float64 between -1022 and 1023."""
+    raise TypeError("power_of_two() is for kernels")
 
 
 def call_block(block: int, *arguments: int) -> None:
@@ -176,6 +188,28 @@ def _numba() -> Any:
     def _(context, builder, signature, arguments):
         return context.cast(builder, arguments[1], signature.args[1], signature.return_type)
 
+    @type_callable(rounded)
+    def _(context):
+        return lambda x: x
+
+    @type_callable(power_of_two)
+    def _(context):
+        return lambda x: x
+
+    @lower_builtin(rounded, types.Float)
+    def _(context, builder, signature, arguments):
+        return builder.call(builder.module.declare_intrinsic("llvm.rint", [arguments[0].type]), arguments)
+
+    @lower_builtin(power_of_two, types.Float)
+    def _(context, builder, signature, arguments):
+        # Its exponent, shifted to where a floating number keeps it. LLVM does this for a vector at a time.
+        exponent = builder.fptosi(arguments[0], ir.IntType(32))
+        if signature.return_type == types.float32:
+            bits = builder.shl(builder.add(exponent, ir.IntType(32)(127)), ir.IntType(32)(23))
+        else:
+            bits = builder.shl(builder.add(builder.sext(exponent, INT64), INT64(1023)), INT64(52))
+        return builder.bitcast(bits, arguments[0].type)
+
     def teach_call(name: Callable, count: int) -> None:
         parameters = ", ".join(f"n{i}" for i in range(count + 1))
         type_callable(name)(lambda context: eval(f"lambda {parameters}: void", {"void": types.void}))
@@ -193,8 +227,6 @@ def _numba() -> Any:
     teach_call(call_block, 17)
     teach_call(call_transform, 8)
 
-    for function in _HELPERS:
-        numba.extending.register_jitable(function)
     flags = compiler.Flags()
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.noalias = True
     flags.error_model = "numpy"
@@ -207,9 +239,12 @@ def _numba() -> Any:
             "Pointer": types.CPointer(element),
             "Bytes": types.CPointer(types.int8),
             "Longs": types.CPointer(types.int64),
+            "Doubles": types.CPointer(types.float64),
             "int": types.int64,
             "float": types.float64,
         }
+        while _HELPERS:  # those of the modules imported since the last compilation
+            numba.extending.register_jitable(_HELPERS.pop())
         parameters = (types.int64, types.int64, *(of_kind[kind] for kind in kinds))
         typing, target = cpu_target.typing_context, cpu_target.target_context
         typing.refresh()

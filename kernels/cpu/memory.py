@@ -159,6 +159,22 @@ def empty_channels_last(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return empty(shape, dtype, CHANNELS_LAST)
 
 
+def order_in_memory(x: np.ndarray) -> tuple[int, ...] | None:
+    """The order of the axes of `x` in memory: theirs, or channels last; None where it is neither, or has gaps."""
+    if x.flags.c_contiguous:
+        return tuple(range(x.ndim))
+    return CHANNELS_LAST if x.ndim == 4 and x.transpose(CHANNELS_LAST).flags.c_contiguous else None
+
+
+def in_order(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """`x` with its axes in that order in memory: itself, or a copy."""
+    if x.transpose(axes).flags.c_contiguous:
+        return x
+    copy = empty(x.shape, x.dtype, axes)
+    np.copyto(copy, x)
+    return copy
+
+
 class Scratch:
     """Memory of the kernels' own, kept from call to call under a name; its values are whatever was there."""
 

@@ -44,8 +44,9 @@ def max_pool2d(
                TypeError where x is not floating
     Source:    Ranzato et al. 2007, "Unsupervised learning of invariant feature hierarchies", section 2;
                overlapping windows: Krizhevsky et al. 2012, section 3.4
+    Kernel:    kernels/cpu/pool2d.py
     """
-    kernel, *settings, shape = _geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
+    kernel, *settings, shape = pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     x_shape = x.shape
     y, winners = raw(_largest, x, shape, kernel, *settings)
 
@@ -53,7 +54,7 @@ def max_pool2d(
         return max_pool2d_input_gradient(dy, winners, x_shape, kernel, *settings)
 
     if return_indices:
-        return (y, _plane_indices(winners, x_shape, kernel, *settings)), backward
+        return (y, plane_indices(winners, x_shape, kernel, *settings)), backward
     return y, backward
 
 
@@ -64,6 +65,7 @@ def max_pool2d_input_gradient(dy, winners, x_shape, kernel_size, stride, padding
     Forward:   dx[n, c, s p + d i - P, s q + d j - P] = \sum dy[n,c,p,q] over p, q, with i, j the place that won there
     Backward:  with u the gradient of dx: ddy[n,c,p,q] = u at the place that won
     Shapes:    dy (N, C, oh, ow), winners (the number kw i + j for each window) alike, dx of `x_shape` (N, C, H, W)
+    Kernel:    kernels/cpu/pool2d.py
     """
     settings = kernel_size, stride, padding, dilation
 
@@ -193,9 +195,10 @@ def avg_pool2d(
     Raises:    ValueError where x has not four axes, a size does not fit, P is more than half of the window, or the
                divisor is zero; TypeError where x is not floating
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B
+    Kernel:    kernels/cpu/pool2d.py
     """
     name, x_shape = "avg_pool2d", x.shape
-    kernel, stride, padding, dilation, shape = _geometry(name, x, kernel_size, stride, padding, 1, ceil_mode)
+    kernel, stride, padding, dilation, shape = pool_geometry(name, x, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override == 0:
         raise ValueError(f"{name}: divisor_override expects a number other than 0; it is 0")
     settings = kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
@@ -207,7 +210,7 @@ def avg_pool2d(
             block, total = x[images], y[images]
             for inside, there in places:
                 total[inside] += block[there]
-        y *= _share(x.dtype, x_shape, shape, *settings[:3], *settings[4:])
+        y *= share_of_window(x.dtype, x_shape, shape, *settings[:3], *settings[4:])
         return y
 
     def backward(dy):
@@ -225,12 +228,13 @@ def avg_pool2d_input_gradient(
     Forward:   dx[n,c,h,v] = \sum_{p,q} dy[n,c,p,q] / m_pq over the windows p, q that contain h, v
     Backward:  with u the gradient of dx: ddy = avg_pool2d(u)
     Shapes:    dy (N, C, oh, ow), dx of `x_shape` (N, C, H, W)
+    Kernel:    kernels/cpu/pool2d.py
     """
     settings, y_shape = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override), dy.shape
 
     def spread(dy):
         dx = xp_of(dy).zeros_like(dy, shape=x_shape)
-        dy = dy * _share(dy.dtype, x_shape, y_shape, *settings[:3], *settings[4:])
+        dy = dy * share_of_window(dy.dtype, x_shape, y_shape, *settings[:3], *settings[4:])
         places = _places_2d(x_shape, y_shape, kernel_size, stride, padding, (1, 1))
         for images in _blocks(dy):
             block, gradient = dx[images], dy[images]
@@ -255,6 +259,7 @@ def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None]
     Raises:    ValueError where x has not four axes or no pixels, or a size is not positive; TypeError where x is not
                floating
     Source:    He et al. 2014, arXiv 1406.4729, section 2.2; with output_size 1: Lin et al. 2013, arXiv 1312.4400
+    Kernel:    kernels/cpu/pool2d.py
     """
     name, x_shape = "adaptive_avg_pool2d", x.shape
     if x.ndim != 4 or min(x_shape[2:]) < 1:
@@ -286,6 +291,7 @@ def adaptive_avg_pool2d_input_gradient(dy, x_shape):
     Forward:   dx[n,c,h,v] = \sum_{p,q} dy[n,c,p,q] / (size of window p, q) over the windows that contain h, v
     Backward:  with u the gradient of dx: ddy = adaptive_avg_pool2d(u)
     Shapes:    dy (N, C, oh, ow), dx of `x_shape` (N, C, H, W)
+    Kernel:    kernels/cpu/pool2d.py
     """
     size = dy.shape[2:]
 
@@ -314,7 +320,7 @@ def _along(axis: int, part: slice) -> tuple:
 # ---- where the windows lie
 
 
-def _geometry(
+def pool_geometry(
     name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[tuple, tuple, tuple, tuple, tuple]:
     """The settings as pairs and the output's shape, after a check that they fit x."""
@@ -420,7 +426,7 @@ def _pick(x: Any, winners: Any, kernel: tuple, stride: tuple, padding: tuple, di
     return y
 
 
-def _plane_indices(winners: Any, x_shape: tuple, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple) -> Any:
+def plane_indices(winners: Any, x_shape: tuple, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple) -> Any:
     """Where in the flattened plane the winners lie."""
     xp, (oh, ow) = xp_of(winners), winners.shape[2:]
     row, column = xp.divmod(winners.astype(np.int64), kernel[1])
@@ -429,7 +435,7 @@ def _plane_indices(winners: Any, x_shape: tuple, kernel: tuple, stride: tuple, p
     return row * x_shape[3] + column
 
 
-def _share(
+def share_of_window(
     dtype: Any, x_shape: tuple, y_shape: tuple, kernel: tuple, stride: tuple, padding: tuple, padded: bool, divisor: Any
 ) -> Any:
     """1 / (number of elements) of each window: a number where all are equal."""

@@ -1,0 +1,24 @@
+"""The end of a residual block, `max(x + residual, 0)`, in one pass; the same mask, y > 0, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .activation import add_relu_forward, dense, each, relu_backward
+from .memory import in_order, order_in_memory
+
+
+def add_relu(x, residual) -> Any:
+    """`ops.add_relu` on the processor."""
+    if x.shape != residual.shape:
+        raise ValueError(f"add_relu: residual expects the shape of x {x.shape}; it is {residual.shape}")
+    y = each(add_relu_forward, x, residual)
+
+    def backward(dy):
+        gradient = each(relu_backward, in_order(dy, order_in_memory(y)), y)
+        return gradient, gradient
+
+    return y, backward
+
+
+add_relu.accepts = dense  # pyright: ignore[reportFunctionMemberAccess]
