@@ -54,6 +54,7 @@ def softmax_cross_entropy(x, target):
     Backward:  dx_nc = (p_nc \sum_k q_nk - q_nc) dy_n, since d ln p_nk / dx_nc = [k = c] - p_nc; dq_nc = -ln(p_nc) dy_n
     Shapes:    x and target (N, C, d1, ...), y (N, d1, ...)
     Source:    Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
+    Kernel:    kernels/cpu/softmax.py
     """
     log_p = log_softmax(x, axis=1)
 
