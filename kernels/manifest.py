@@ -39,3 +39,6 @@ BODIES: list[Body] = [
     *_on_cpu("pool2d", "max_pool2d", "max_pool2d_input_gradient", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
 ]
+
+# The same for the optimisers' updates, which change arrays in place and so are no operations.
+UPDATES: list[Body] = _on_cpu("optim", "sgd_step", "adam_step")

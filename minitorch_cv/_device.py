@@ -79,7 +79,10 @@ def usable_gpu() -> tuple[bool, str]:
 def memory_bounds(array: Any) -> tuple[int, int]:
     """First and past-the-last address of the array's bytes."""
     if isinstance(array, np.ndarray):
-        return np.lib.array_utils.byte_bounds(array)
+        start = array.__array_interface__["data"][0]
+        spans = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
+        below, above = sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)
+        return start + below, start + above + array.itemsize
     start = int(array.data.ptr)
     return start, start + int(array.nbytes)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
 import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, Protocol, cast, overload
@@ -148,6 +149,18 @@ def _suits(entry: manifest.Body, arrays: list) -> bool:
 
 
 _DTYPE_NAMES = {np.dtype(name): name for name in ("float16", "float32", "float64")}
+
+
+def faster_update(name: str, parameters: list, *states: list) -> Callable | None:
+    """The faster body of an optimiser's update, where there is one for these arrays."""
+    if PORTABLE_ONLY:
+        return None
+    for entry in manifest.UPDATES:
+        if entry.operation == name and _suits(entry, [*parameters, *itertools.chain(*states)]):
+            body = _loaded(entry)
+            if body is not None and body.accepts(parameters, *states):
+                return body
+    return None
 
 
 _WITHOUT_COMPILER: set[str] = set()

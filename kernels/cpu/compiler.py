@@ -120,6 +120,11 @@ def advanced(pointer: Any, index: int) -> Any:
     raise TypeError("advanced() is for kernels")
 
 
+def array_at(like: Any, where: int) -> Any:
+    """The array of the element type at an address; `like` is any array of that type."""
+    raise TypeError("array_at() is for kernels")
+
+
 def number(pointer: Any, value: float) -> Any:
     """`value` in the pointer's element type: a bare 0.0 would turn float32 into float64."""
     raise TypeError("number() is for kernels")
@@ -168,6 +173,14 @@ def _numba() -> Any:
     @type_callable(advanced)
     def _(context):
         return lambda pointer, index: pointer
+
+    @type_callable(array_at)
+    def _(context):
+        return lambda like, where: like
+
+    @lower_builtin(array_at, types.CPointer, types.Integer)
+    def _(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[1], arguments[0].type)
 
     @type_callable(number)
     def _(context):

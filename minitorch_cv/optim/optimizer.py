@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._autograd import mark_changed
 from .._device import array_namespace, to_device
+from .._op import faster_update
 from .._tensor import Tensor
+
+Member: TypeAlias = tuple[Any, Any, dict[str, Any]]
+"""A parameter's array, its gradient's, and its state."""
 
 
 class Optimizer:
@@ -83,11 +87,15 @@ class Optimizer:
                     )
         states = iter(self.state)
         for group in self.param_groups:
-            for p in group["params"]:
-                state = next(states)
-                if p.grad is not None:
-                    self._update(group, p.data, p.grad.data, state)
-                    mark_changed(p.data)
+            moving = [(p, state) for p, state in zip(group["params"], states) if p.grad is not None]
+            self._update_group(group, [(p.data, p.grad.data, state) for p, state in moving])
+            for p, _ in moving:
+                mark_changed(p.data)
+
+    def _update_group(self, group: dict[str, Any], members: list[Member]) -> None:
+        """Update all parameters of a group: one after the other, where a subclass knows no faster way."""
+        for parameter, gradient, state in members:
+            self._update(group, parameter, gradient, state)
 
     def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
         raise TypeError(f"{type(self).__name__} has no _update(); define it to say how a parameter changes")
@@ -182,6 +190,30 @@ class SGD(Optimizer):
         if settings["nesterov"] and (settings["momentum"] <= 0.0 or settings["dampening"] != 0.0):
             raise ValueError("SGD: nesterov expects momentum > 0 and dampening = 0")
 
+    def _update_group(self, group: dict[str, Any], members: list[Member]) -> None:
+        keys = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        settings = {key: group[key] for key in keys}
+        started = [m for m in members if "momentum_buffer" in m[2]]
+        fresh = [m for m in members if "momentum_buffer" not in m[2]]
+        for alike, first in ((started, False), (fresh, True)):
+            if not alike:
+                continue
+            parameters, gradients, states = map(list, zip(*alike, strict=True))
+            velocities = None
+            if group["momentum"]:
+                velocities = [
+                    array_namespace(p).empty_like(p) if first else s["momentum_buffer"]
+                    for p, s in zip(parameters, states, strict=True)
+                ]
+            faster = faster_update("sgd_step", parameters, *([] if velocities is None else [velocities]))
+            if faster is None:
+                super()._update_group(group, alike)
+                continue
+            faster(parameters, gradients, velocities, first, **settings)
+            if velocities is not None:
+                for state, velocity in zip(states, velocities, strict=True):
+                    state["momentum_buffer"] = velocity
+
     def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
         if group["weight_decay"]:
             gradient = gradient + group["weight_decay"] * parameter
@@ -222,10 +254,26 @@ class Adam(Optimizer):
         if len(settings["betas"]) != 2 or not all(0.0 <= b < 1.0 for b in settings["betas"]):
             raise ValueError(f"{type(self).__name__}: betas expects two numbers in [0, 1); it is {settings['betas']}")
 
+    def _update_group(self, group: dict[str, Any], members: list[Member]) -> None:
+        for parameter, _, state in members:
+            if not state:
+                zeros = array_namespace(parameter).zeros_like
+                state.update(step=0, exp_avg=zeros(parameter), exp_avg_sq=zeros(parameter))
+        for step in sorted({state["step"] for _, _, state in members}):
+            alike = [m for m in members if m[2]["step"] == step]
+            parameters, gradients, states = map(list, zip(*alike, strict=True))
+            moments = [[s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states]]
+            faster = faster_update("adam_step", parameters, *moments)
+            if faster is None:
+                super()._update_group(group, alike)
+                continue
+            settings = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}
+            faster(parameters, gradients, *moments, step + 1, **settings, decoupled=self.decoupled_weight_decay)
+            for state in states:
+                state["step"] = step + 1
+
     def _update(self, group: dict[str, Any], parameter: Any, gradient: Any, state: dict[str, Any]) -> None:
         xp, (beta1, beta2), lr = array_namespace(parameter), group["betas"], group["lr"]
-        if not state:
-            state.update(step=0, exp_avg=xp.zeros_like(parameter), exp_avg_sq=xp.zeros_like(parameter))
         if group["weight_decay"]:
             if self.decoupled_weight_decay:
                 parameter *= 1.0 - lr * group["weight_decay"]
