@@ -17,9 +17,15 @@ from .module import Module, Parameter
 def default_weights(
     shape: tuple[int, ...], bias: int | None, fan_in: int, generator: Generator | None, device: str | None, dtype: Any
 ) -> tuple[Parameter, Parameter | None]:
-    """Weight and bias, uniform within +- 1 / sqrt(fan_in): PyTorch's default for linear and convolution layers."""
+    """Weight and bias, uniform within +- 1 / sqrt(fan_in): PyTorch's default for linear and convolution layers.
+
+    A convolution's weight (O, C, kh, kw) has its outputs last in memory: neighbours there are what a vector holds.
+    """
     bound = 1.0 / math.sqrt(max(fan_in, 1))
-    tensors = [Parameter(np.zeros(size, dtype), device=device) for size in (shape, bias) if size is not None]
+    order = (3, 2, 0, 1) if len(shape) == 4 else tuple(range(len(shape)))
+    weight = np.zeros([shape[axis] for axis in np.argsort(order)], dtype).transpose(order)
+    values = (weight,) if bias is None else (weight, np.zeros(bias, dtype))
+    tensors = [Parameter(value, device=device) for value in values]
     for tensor in tensors:
         init.uniform_(tensor, -bound, bound, generator=generator)
     return tensors[0], tensors[1] if bias is not None else None
