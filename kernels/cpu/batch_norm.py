@@ -2,8 +2,8 @@ r"""Batch normalisation in two passes over memory each way, with ReLU and a resi
 
 What a processor does in this layer is read and write: 27 GB/s for both cores here, 4 arithmetic operations a number.
 So passes are what counts. Forward: one that sums, one that writes y, which also adds the residual and rectifies.
-Backward: one that sums, one that writes dx; the rectifier's mask is y > 0, so no mask is stored, and xhat is computed
-again from x instead of being kept. PyTorch's three layers need twice the passes.
+Backward: one that sums, one that writes dx; neither xhat nor the rectifier's mask y > 0 is kept: both
+are computed again from x, which costs less than to read them. PyTorch's three layers need twice the passes.
 
 Channels are last in memory, and a row of 16 channels is one vector: too little to work on. Rows are folded: four
 pixels of 16 channels are taken for one row of 64, whose sums are added up at the end.
@@ -91,10 +91,14 @@ def scale_rows(
 
 @kernel
 def sum_gradients(
-    task, worker, dy: Pointer, y: Pointer, x: Pointer, mean: Pointer, passed: Pointer, partial: Pointer,
-    totals: Doubles, rows: int, width: int, rectified: int, kept: int, tasks: int
+    task, worker, dy: Pointer, y: Pointer, x: Pointer, mean: Pointer, scale: Pointer, shift: Pointer, passed: Pointer,
+    partial: Pointer, totals: Doubles, rows: int, width: int, mask: int, tasks: int
 ):  # fmt: skip
-    """The sums of g and g (x - mean), g = dy where y > 0, over some of the rows; g is written down where `kept`."""
+    """The sums of g and g (x - mean) over some of the rows. g is dy (mask 0), or dy where y > 0.
+
+    Then y is computed again from x (mask 1): to read it would cost more. A residual was added to it (mask 2): it is
+    read, and g, which is the residual's gradient, is written down.
+    """
     own = advanced(totals, task * 2 * width)
     sums = advanced(partial, worker * 2 * width)
     products = advanced(partial, worker * 2 * width + width)
@@ -107,23 +111,23 @@ def sum_gradients(
             sums[c] = zero
             products[c] = zero
         for row in range(first, min(end, first + 64)):
-            g0, y0 = advanced(dy, row * width), advanced(y, row * width)
-            x0, g1 = advanced(x, row * width), advanced(passed, row * width)
-            if kept:
+            g0, x0 = advanced(dy, row * width), advanced(x, row * width)
+            if mask == 0:
+                for c in range(width):
+                    sums[c] += g0[c]
+                    products[c] += g0[c] * (x0[c] - mean[c])
+            elif mask == 1:
+                for c in range(width):
+                    g = g0[c] if x0[c] * scale[c] + shift[c] > zero else zero
+                    sums[c] += g
+                    products[c] += g * (x0[c] - mean[c])
+            else:
+                y0, g1 = advanced(y, row * width), advanced(passed, row * width)
                 for c in range(width):
                     g = g0[c] if y0[c] > zero else zero
                     g1[c] = g
                     sums[c] += g
                     products[c] += g * (x0[c] - mean[c])
-            elif rectified:
-                for c in range(width):
-                    g = g0[c] if y0[c] > zero else zero
-                    sums[c] += g
-                    products[c] += g * (x0[c] - mean[c])
-            else:
-                for c in range(width):
-                    sums[c] += g0[c]
-                    products[c] += g0[c] * (x0[c] - mean[c])
         for c in range(width):
             own[c] += sums[c]
             own[width + c] += products[c]
@@ -131,21 +135,20 @@ def sum_gradients(
 
 @kernel
 def spread_gradients(
-    task, worker, dy: Pointer, y: Pointer, x: Pointer, of_dy: Pointer, of_x: Pointer, shift: Pointer, dx: Pointer,
-    rows: int, width: int, rectified: int, tasks: int
+    task, worker, dy: Pointer, x: Pointer, scale: Pointer, shift: Pointer, of_x: Pointer, offset: Pointer, dx: Pointer,
+    rows: int, width: int, masked: int, tasks: int
 ):  # fmt: skip
-    """dx = of_dy g + of_x x + shift for some of the rows."""
+    """dx = scale g + of_x x + offset for some of the rows; g is dy, or where `masked` dy where y > 0."""
     zero = number(x, 0.0)
     for row in range(task * rows // tasks, (task + 1) * rows // tasks):
-        g0, y0 = advanced(dy, row * width), advanced(y, row * width)
-        x0, to = advanced(x, row * width), advanced(dx, row * width)
-        if rectified:
+        g0, x0, to = advanced(dy, row * width), advanced(x, row * width), advanced(dx, row * width)
+        if masked:
             for c in range(width):
-                g = g0[c] if y0[c] > zero else zero
-                to[c] = of_dy[c] * g + of_x[c] * x0[c] + shift[c]
+                g = g0[c] if x0[c] * scale[c] + shift[c] > zero else zero
+                to[c] = scale[c] * g + of_x[c] * x0[c] + offset[c]
         else:
             for c in range(width):
-                to[c] = of_dy[c] * g0[c] + of_x[c] * x0[c] + shift[c]
+                to[c] = scale[c] * g0[c] + of_x[c] * x0[c] + offset[c]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -174,7 +177,7 @@ def _scaled(x, scale, shift, residual, rectified: bool) -> np.ndarray:
     axes = order_in_memory(x)
     fold, rows, tasks = folding(x.shape[1], x.size, number_of_threads())
     y = memory.empty(x.shape, x.dtype, axes)
-    scale, shift = (np.tile(v.astype(x.dtype), fold) for v in (scale, shift))
+    scale, shift = (_folded(v, fold, x.dtype) for v in (scale, shift))
     residual = None if residual is None else in_order(residual, axes)
     scale_rows(
         4 * tasks,
@@ -183,49 +186,54 @@ def _scaled(x, scale, shift, residual, rectified: bool) -> np.ndarray:
     return y
 
 
-def _sums_of_gradients(dy, y, x, mean, rectified: bool, keep: bool) -> tuple[np.ndarray, np.ndarray, Any]:
-    """The sums of g and of g (x - mean) for each channel, in float64, and g itself where it is wanted."""
+PLAIN, RECTIFIED, RESIDUAL = range(3)
+"""What a gradient is masked by: see `sum_gradients`."""
+
+
+def _sums_of_gradients(dy, y, x, mean, scale, shift, mask: int) -> tuple[np.ndarray, np.ndarray, Any]:
+    """The sums of g and of g (x - mean) for each channel, in float64, and g itself where there is a residual."""
     channels = x.shape[1]
     fold, rows, tasks = folding(channels, x.size, number_of_threads())
-    passed = memory.empty(x.shape, x.dtype, order_in_memory(x)) if keep else None
+    passed = memory.empty(x.shape, x.dtype, order_in_memory(x)) if mask == RESIDUAL else None
     totals = scratch("batch norm totals", 2 * tasks * channels * fold, np.float64)
     partial = scratch("batch norm sums", 2 * number_of_threads() * channels * fold, x.dtype)
-    sum_gradients(
-        tasks,
-        *(dy, y, x, np.tile(mean.astype(x.dtype), fold), passed, partial, totals, rows, channels * fold),
-        *(int(rectified), int(keep), tasks),
-    )
+    vectors = [_folded(v, fold, x.dtype) for v in (mean, scale, shift)]
+    sum_gradients(tasks, dy, y, x, *vectors, passed, partial, totals, rows, channels * fold, mask, tasks)
     sum_g, sum_gx = totals.reshape(tasks, 2, fold, channels).sum(axis=(0, 2))
     return sum_g, sum_gx, passed
 
 
-def _spread(dy, y, x, of_dy, of_x, shift, rectified: bool) -> np.ndarray:
+def _spread(dy, x, scale, shift, of_x, offset, masked: bool) -> np.ndarray:
     fold, rows, tasks = folding(x.shape[1], x.size, number_of_threads())
     dx = memory.empty(x.shape, x.dtype, order_in_memory(x))
-    of_dy, of_x, shift = (np.tile(v.astype(x.dtype), fold) for v in (of_dy, of_x, shift))
-    spread_gradients(4 * tasks, dy, y, x, of_dy, of_x, shift, dx, rows, len(shift), int(rectified), 4 * tasks)
+    vectors = [_folded(v, fold, x.dtype) for v in (scale, shift, of_x, offset)]
+    spread_gradients(4 * tasks, dy, x, *vectors, dx, rows, x.shape[1] * fold, int(masked), 4 * tasks)
     return dx
+
+
+def _folded(vector: np.ndarray, fold: int, dtype: Any) -> np.ndarray:
+    """A vector over the channels, once for each pixel of a row."""
+    return np.tile(vector.astype(dtype), fold)
 
 
 def _normalized(x, residual, weight, bias, eps, rectified: bool) -> tuple[Any, Any]:
     """Value and backward of a batch norm over the batch. `backward` gives dx, g, dw and db."""
     mean, var = _statistics(x)
     r = 1 / np.sqrt(var + eps)
-    w = np.ones_like(r) if weight is None else weight.astype(np.float64)
-    scale = w * r
+    scale = r if weight is None else weight * r
     shift = -mean * scale if bias is None else bias - mean * scale
     y = _scaled(x, scale, shift, residual, rectified)
-    m, dtype, axes, output = x.size // x.shape[1], x.dtype, order_in_memory(x), y if rectified else None
-    with_residual = residual is not None
+    mask = PLAIN if not rectified else RECTIFIED if residual is None else RESIDUAL
+    m, dtype, axes, output = x.size // x.shape[1], x.dtype, order_in_memory(x), y if mask == RESIDUAL else None
 
     def backward(dy):
         dy = in_order(dy, axes)
-        db, sum_gx, g = _sums_of_gradients(dy, output, x, mean, rectified, keep=with_residual)
+        db, sum_gx, g = _sums_of_gradients(dy, output, x, mean, scale, shift, mask)
         dw = sum_gx * r
         # dx = w r (g - db / m - xhat dw / m), with xhat = (x - mean) r
         of_x = -scale * r * dw / m
-        masked = rectified and g is None
-        dx = _spread(dy if g is None else g, output, x, scale, of_x, -scale * db / m - of_x * mean, masked)
+        offset = -scale * db / m - of_x * mean
+        dx = _spread(dy if g is None else g, x, scale, shift, of_x, offset, mask == RECTIFIED)
         return dx, g, dw.astype(dtype), db.astype(dtype)
 
     return (y, mean.astype(dtype), var.astype(dtype)), backward
@@ -257,7 +265,7 @@ def batch_norm_eval(x, mean, var, weight=None, bias=None, eps=1e-5) -> Any:
 
     def backward(dy):
         dy = in_order(dy, axes)
-        db, sum_gx, _ = _sums_of_gradients(dy, None, x, mean, rectified=False, keep=False)
+        db, sum_gx, _ = _sums_of_gradients(dy, None, x, mean, scale, scale, PLAIN)
         dw = sum_gx * r
         return (
             lambda: _scaled(dy, scale, np.zeros_like(scale), None, rectified=False),

@@ -60,6 +60,7 @@ def add(a, b):
     Backward:  da = dy, db = dy, each summed over the axes along which it was broadcast
     Shapes:    a and b broadcast to y
     Raises:    ValueError where the shapes do not broadcast
+    Kernel:    kernels/cpu/elementwise.py
     """
     a, b = one_dtype(a, b)
     a_shape, b_shape = _shape(a), _shape(b)

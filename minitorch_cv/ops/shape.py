@@ -227,9 +227,9 @@ def scatter_add(values, index, shape):
     """
 
     def add_up(v):
-        y = xp_of(v).zeros(shape, dtype=v.dtype)
+        y = xp_of(v).zeros_like(v, shape=shape)  # with as many axes as the values, in their order in memory
         try:
-            expected = xp_of(v).broadcast_to(y.reshape(-1)[:1].astype(bool), shape)[index].shape
+            expected = xp_of(v).broadcast_to(xp_of(v).zeros(1, dtype=bool)[: y.size], shape)[index].shape
         except IndexError as error:
             raise IndexError(f"scatter_add: index expects to lie within shape {shape}; {error}") from None
         if v.shape != expected:
