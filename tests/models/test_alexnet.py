@@ -75,44 +75,10 @@ def test_settings_of_another_number_of_convolutions_are_refused():
         narrow(channels=(4, 6))
 
 
-def torch_alexnet(torch, channels, groups, first, normalize, hidden, classes):
-    """Written down layer by layer, as the papers say."""
-    a, b, c, d, e = channels
-    lrn = [torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)] * normalize
-    features = torch.nn.Sequential(
-        torch.nn.Conv2d(3, a, *first, groups=groups[0]),
-        torch.nn.ReLU(),
-        *lrn,
-        torch.nn.MaxPool2d(3, 2),
-        torch.nn.Conv2d(a, b, 5, padding=2, groups=groups[1]),
-        torch.nn.ReLU(),
-        *lrn,
-        torch.nn.MaxPool2d(3, 2),
-        torch.nn.Conv2d(b, c, 3, padding=1, groups=groups[2]),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(c, d, 3, padding=1, groups=groups[3]),
-        torch.nn.ReLU(),
-        torch.nn.Conv2d(d, e, 3, padding=1, groups=groups[4]),
-        torch.nn.ReLU(),
-        torch.nn.MaxPool2d(3, 2),
-    )
-    classifier = torch.nn.Sequential(
-        torch.nn.Dropout(0.0),
-        torch.nn.Linear(e, hidden),
-        torch.nn.ReLU(),
-        torch.nn.Dropout(0.0),
-        torch.nn.Linear(hidden, hidden),
-        torch.nn.ReLU(),
-        torch.nn.Linear(hidden, classes),
-    )
-    return torch.nn.ModuleDict({"features": features, "classifier": classifier}).double()
-
-
 @pytest.mark.parametrize("form", [ONE_TOWER, PAPER], ids=["one tower", "paper"])
-def test_logits_gradients_and_a_training_step_equal_torchs(form, rng, torch):
-    settings = {"groups": (1, 1, 1, 1, 1), "first": (11, 4, 2), "normalize": False, **form}
-    ours = narrow(dropout=0.0, **settings).double()
-    theirs = torch_alexnet(torch, NARROW["channels"], **settings, hidden=12, classes=5)
+def test_logits_gradients_and_a_training_step_equal_torchs(form, rng, torch, torch_twin):
+    ours = narrow(dropout=0.0, **form).double()
+    theirs = torch_twin("alexnet", num_classes=5, channels=NARROW["channels"], hidden=12, grid=1, **form).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict({name: torch.tensor(value.numpy()) for name, value in ours.state_dict().items()})
 
@@ -121,7 +87,7 @@ def test_logits_gradients_and_a_training_step_equal_torchs(form, rng, torch):
     other = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     for _ in range(2):
         logits = ours(mt.Tensor(x))
-        expected = theirs["classifier"](theirs["features"](torch.tensor(x)).flatten(1))
+        expected = theirs(torch.tensor(x))
         np.testing.assert_allclose(logits.numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
         mine.zero_grad()
         other.zero_grad()
