@@ -5,5 +5,12 @@ from typing import Any
 
 from ._alexnet import AlexNet, alexnet, alexnet_paper
 from ._ledger import Ledger, ledger
+from ._vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
-NAMES: dict[str, Callable[..., Any]] = {constructor.__name__: constructor for constructor in (alexnet, alexnet_paper)}
+NAMES: dict[str, Callable[..., Any]] = {
+    constructor.__name__: constructor
+    for constructor in (
+        *(alexnet, alexnet_paper),
+        *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
+    )
+}
