@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._alexnet import AlexNet, alexnet, alexnet_paper
+from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger
 from ._vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
@@ -12,5 +13,6 @@ NAMES: dict[str, Callable[..., Any]] = {
     for constructor in (
         *(alexnet, alexnet_paper),
         *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
+        *(googlenet, googlenet_paper),
     )
 }
