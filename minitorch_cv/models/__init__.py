@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ._alexnet import AlexNet, alexnet, alexnet_paper
+from ._cifar_resnet import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger
+from ._resnet import ResNet, resnet18, resnet34, resnet50, resnet50_paper, resnet101, resnet152
 from ._vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 NAMES: dict[str, Callable[..., Any]] = {
@@ -14,5 +16,7 @@ NAMES: dict[str, Callable[..., Any]] = {
         *(alexnet, alexnet_paper),
         *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
         *(googlenet, googlenet_paper),
+        *(resnet18, resnet34, resnet50, resnet50_paper, resnet101, resnet152),
+        *(resnet20, resnet32, resnet44, resnet56, resnet110),
     )
 }
