@@ -5,6 +5,7 @@ from typing import Any
 
 from ._alexnet import AlexNet, alexnet, alexnet_paper
 from ._cifar_resnet import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from ._ddpm_unet import DDPMUNet, ddpm_unet, ddpm_unet_small
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger
 from ._resnet import ResNet, resnet18, resnet34, resnet50, resnet50_paper, resnet101, resnet152
@@ -18,5 +19,6 @@ NAMES: dict[str, Callable[..., Any]] = {
         *(googlenet, googlenet_paper),
         *(resnet18, resnet34, resnet50, resnet50_paper, resnet101, resnet152),
         *(resnet20, resnet32, resnet44, resnet56, resnet110),
+        *(ddpm_unet, ddpm_unet_small),
     )
 }

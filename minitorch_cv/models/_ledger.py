@@ -96,7 +96,7 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
     """Count a model layer by layer, by running it once, in evaluation mode, on zeros of `input_shape`.
 
     Layers are the modules that hold no others. What a layer sees of the image is followed through the recorded graph,
-    and so through branches and residual connections.
+    and so through branches and residual connections. A model of more inputs has them, for one image, in `other_inputs`.
     """
     rows: list[Row] = []
     fields = _ReceptiveFields()
@@ -124,7 +124,7 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         model.eval()
-        model(zeros)
+        model(zeros, *getattr(model, "other_inputs", ()))
     finally:
         mode.recording = recording
         for handle in handles:
