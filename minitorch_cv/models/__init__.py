@@ -5,6 +5,7 @@ from typing import Any
 
 from ._alexnet import AlexNet, alexnet, alexnet_paper
 from ._cifar_resnet import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
+from ._dcgan import DCGANDiscriminator, DCGANGenerator, dcgan_discriminator, dcgan_generator
 from ._ddpm_unet import DDPMUNet, ddpm_unet, ddpm_unet_small
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger
@@ -20,5 +21,6 @@ NAMES: dict[str, Callable[..., Any]] = {
         *(resnet18, resnet34, resnet50, resnet50_paper, resnet101, resnet152),
         *(resnet20, resnet32, resnet44, resnet56, resnet110),
         *(ddpm_unet, ddpm_unet_small),
+        *(dcgan_generator, dcgan_discriminator),
     )
 }

@@ -1,0 +1,107 @@
+"""DCGAN (Radford, Metz, Chintala 2015, arXiv 1511.06434): an image from noise, and its judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import nn, ops
+from .._random import Generator
+
+
+class DCGANGenerator(nn.Module):
+    """An image from noise: transposed 4 x 4 convolutions to 4 x 4 pixels and then twice the size each, tanh at the end.
+
+    `width` is the number of channels before the image; each layer nearer the noise has twice as many. All but the last
+    are followed by batch norm and ReLU. The state holds `main.N`, where ReLU and batch norm count too.
+
+    Shapes:    z (N, latent) or (N, latent, 1, 1), the image (N, channels, image_size, image_size)
+    Units:     pixels in -1 .. 1
+    Raises:    ValueError for an image_size that is not 8, 16, 32, ...
+    Source:    Radford et al. 2015, arXiv 1511.06434, figure 1 and section 4: weights normal with standard deviation
+               0.02; those of batch norm around 1
+    """
+
+    def __init__(
+        self,
+        latent: int = 100,
+        channels: int = 3,
+        width: int = 64,
+        image_size: int = 32,
+        *,
+        generator: Generator | None = None,
+    ):
+        doublings = doublings_from_8(type(self).__name__, image_size)
+        self.input_shape = (1, latent, 1, 1)
+        widths = [width * 2**i for i in reversed(range(doublings + 1))]
+        layers: list[nn.Module] = []
+        for i, (before, after) in enumerate(zip([latent, *widths], widths)):
+            stride, padding = (2, 1) if i else (1, 0)
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+        initialize(self, generator)
+
+    def forward(self, z: Any) -> Any:
+        return self.main(ops.reshape(z, (*z.shape[:2], 1, 1)))
+
+
+class DCGANDiscriminator(nn.Module):
+    """Whether an image is real: strided 4 x 4 convolutions, each half the size, until one number is left.
+
+    `width` is the number of channels behind the first convolution; each further one has twice as many. All but the
+    first and last are followed by batch norm, all but the last by a leaky ReLU of slope 0.2. The state holds `main.N`,
+    where these count too.
+
+    Shapes:    x (N, channels, image_size, image_size), the logits (N,)
+    Units:     logits in nats: the probability of "real" is their sigmoid
+    Raises:    ValueError for an image_size that is not 8, 16, 32, ...
+    Source:    Radford et al. 2015, arXiv 1511.06434, section 3 and 4: weights normal with standard deviation 0.02;
+               those of batch norm around 1
+    """
+
+    def __init__(self, channels: int = 3, width: int = 64, image_size: int = 32, *, generator: Generator | None = None):
+        doublings = doublings_from_8(type(self).__name__, image_size)
+        self.input_shape = (1, channels, image_size, image_size)
+        widths = [width * 2**i for i in range(doublings + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        for before, after in zip(widths, widths[1:]):
+            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False))
+        initialize(self, generator)
+
+    def forward(self, x: Any) -> Any:
+        return ops.reshape(self.main(x), (-1,))
+
+
+def doublings_from_8(name: str, image_size: int) -> int:
+    """How often 8 is doubled to make `image_size`."""
+    doublings = image_size.bit_length() - 4
+    if doublings < 0 or image_size != 8 << doublings:
+        raise ValueError(f"{name}: image_size expects 8, 16, 32, 64, ...; it is {image_size}")
+    return doublings
+
+
+def initialize(model: nn.Module, generator: Generator | None) -> None:
+    """Weights of convolutions N(0, 0.02), those of batch norm N(1, 0.02), in place."""
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02, generator=generator)
+        elif isinstance(layer, nn.BatchNorm2d) and layer.weight is not None:
+            nn.init.normal_(layer.weight, 1.0, 0.02, generator=generator)
+
+
+def dcgan_generator(
+    latent: int = 100, channels: int = 3, *, generator: Generator | None = None, **settings: Any
+) -> DCGANGenerator:
+    """1,068,928 parameters for 32 x 32 images in colour; 3,576,704 with image_size=64, the paper's."""
+    return DCGANGenerator(latent, channels, generator=generator, **settings)
+
+
+def dcgan_discriminator(
+    channels: int = 3, *, generator: Generator | None = None, **settings: Any
+) -> DCGANDiscriminator:
+    """663,296 parameters for 32 x 32 images in colour; 2,765,568 with image_size=64, the paper's."""
+    return DCGANDiscriminator(channels, generator=generator, **settings)
