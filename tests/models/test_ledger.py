@@ -114,6 +114,15 @@ def test_the_command_prints_it(arguments):
         assert "61,100,840" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["ddpm_unet_small", "dcgan_generator", "dcgan_discriminator", "vae", "autoencoder"])
+def test_nets_of_other_inputs_than_an_image_in_colour_have_one(name):
+    with nn.init.skipped():
+        model = models.NAMES[name]()
+    counted = ledger(model, model.input_shape)
+    assert counted.parameters == sum(row.parameters for row in counted.rows) > 0
+    assert counted.multiply_adds > 0
+
+
 # ---- what a layer sees: compared with where the gradient of one of its outputs is not zero
 
 
