@@ -76,7 +76,7 @@ def test_settings_of_another_number_of_convolutions_are_refused():
 
 
 @pytest.mark.parametrize("form", [ONE_TOWER, PAPER], ids=["one tower", "paper"])
-def test_logits_gradients_and_a_training_step_equal_torchs(form, rng, torch, torch_twin):
+def test_logits_gradients_and_a_training_step_equal_torchs(form, rng, torch, torch_twin, one_thread_for_torch):
     ours = narrow(dropout=0.0, **form).double()
     theirs = torch_twin("alexnet", num_classes=5, channels=NARROW["channels"], hidden=12, grid=1, **form).double()
     assert list(ours.state_dict()) == list(theirs.state_dict())
