@@ -33,6 +33,8 @@ BODIES: list[Body] = [
     *_on_cpu("activation", "relu", "leaky_relu", "sigmoid", "tanh", "silu"),
     *_on_cpu("residual", "add_relu"),
     *_on_cpu("elementwise", "add"),
+    *_on_cpu("shape", "concatenate_operands"),
+    *_on_cpu("attention", "masked_attention"),
     *_on_cpu("matmul", "linear", "matmul"),
     *_on_cpu("softmax", "softmax", "softmax_cross_entropy"),
     *_on_cpu("local_response_norm", "local_response_norm"),

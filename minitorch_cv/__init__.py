@@ -24,9 +24,11 @@ _NAMES = {
     "Report": "checks",
     "check_derivation": "checks",
     "check_gradient": "checks",
+    "get_num_threads": "kernels.cpu.threads",
     "gradcheck": "checks",
     "score_check": "checks",
     "graph": "viz",
+    "set_num_threads": "kernels.cpu.threads",
 }
 
 

@@ -5,7 +5,6 @@ Everything that could crash or hang (a first compilation, a GPU driver) is tried
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -19,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from ._numerics import get_numerics
+
 State = Literal["works", "slow", "absent", "broken"]
 MARKS: dict[State, str] = {"works": "✓", "slow": "~", "absent": "-", "broken": "✗"}
 EXPLANATION = "✓ works   ~ works, but slower than it could   - optional and not there   ✗ needed and does not work"
@@ -29,19 +30,23 @@ NUMPY_NEEDED = (2, 0)
 CUDA_13 = {"extra": "gpu", "driver": 580, "compute_capability": 7.5}
 CUDA_12 = {"extra": "gpu12", "driver": 525, "compute_capability": 5.0}
 
-NUMBA_PROBE = """
+KERNELS_PROBE = """
 import json, time
 start = time.perf_counter()
-import numba
-@numba.njit(parallel=True)
-def total(n):
-    s = 0
-    for i in numba.prange(n):
-        s += i
-    return s
-right = total(1000) == 499500
-print(json.dumps({"right": right, "layer": numba.threading_layer(), "threads": numba.get_num_threads(),
-                  "seconds": time.perf_counter() - start}))
+import numpy as np
+from minitorch_cv import ops
+from minitorch_cv.kernels.cpu import blas, compiler, machine, memory, threads
+compiled = []
+compiler.Announcements.listeners.append(lambda name, seconds: compiled.append(name) if seconds is None else None)
+x = np.arange(2 * 3 * 8 * 8, dtype=np.float32).reshape(2, 3, 8, 8)
+weight = np.ones((16, 3, 3, 3), np.float32)
+y = ops.conv2d(x, weight)
+right = bool(np.array_equal(y, ops.conv2d.body(x, weight)[0]))
+folder = compiler.cache_folder()
+print(json.dumps({"right": right, "threads": threads.get_num_threads(), "bits": 8 * machine.machine().vector_bytes,
+    "processor": machine.machine().name, "folder": str(folder) if folder else None, "compiled": len(compiled),
+    "kept": len(list(folder.glob("*.o"))) if folder else 0, "blas": blas.blas_threads(),
+    "limit": memory.pool.limit, "seconds": time.perf_counter() - start}))
 """
 
 GPU_PROBE = """
@@ -68,7 +73,7 @@ def examine() -> list[Finding]:
         _package,
         _processor,
         _numpy,
-        _numba,
+        _kernels,
         _libraries,
         _gpu,
         _compiler,
@@ -135,40 +140,41 @@ def _numpy() -> list[Finding]:
     if version < NUMPY_NEEDED:
         return [Finding("NumPy", "broken", np.__version__, "pip install --upgrade 'numpy>=2.0'")]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # pyright: ignore
-    detail = f"{np.__version__} with {blas['name']} {blas['version']}"
-    if threads := _openblas_threads():
-        detail += f", {threads} {'thread' if threads == 1 else 'threads'}"
-    return [Finding("NumPy", "works", detail)]
+    return [Finding("NumPy", "works", f"{np.__version__} with {blas['name']} {blas['version']}")]
 
 
-def _openblas_threads() -> int | None:
-    """How many threads NumPy's own OpenBLAS uses; None where NumPy brings another BLAS."""
-    import numpy as np
-
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
-        for path in folder.glob("*openblas*"):
-            library = ctypes.CDLL(str(path))  # loaded already: this only finds it again
-            for name in ("scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads"):
-                if function := getattr(library, name, None):
-                    return int(function())
-    return None
-
-
-def _numba() -> list[Finding]:
+def _kernels() -> list[Finding]:
+    """The kernels on the processor: whether one compiles and computes rightly, with what, and where it is kept."""
     version = _version("numba")
     if version is None:
-        return [Finding("Numba", "slow", "not installed: the portable bodies run", "pip install numba")]
-    result, problem = _probe(NUMBA_PROBE, seconds=120)
+        return [Finding("kernels", "slow", "Numba is not installed: the portable bodies run", "pip install numba")]
+    result, problem = _probe(KERNELS_PROBE, seconds=120)
     if not isinstance(result, dict) or not result["right"]:
         fix = "pip install --force-reinstall numba llvmlite"
-        return [Finding("Numba", "slow", f"{version} is installed, but {problem or 'computes wrongly'}", fix)]
+        return [Finding("kernels", "slow", f"Numba {version}, but {problem or 'they compute wrongly'}", fix)]
+    done = f"{result['compiled']} compiled just now" if result["compiled"] else "found compiled"
     detail = (
-        f"{version} compiled and ran in {result['seconds']:.1f} s; {result['threads']} threads by {result['layer']}"
+        f"convolution right in {result['seconds']:.1f} s ({done}); {_counted(result['threads'], 'thread')}, "
+        f"vectors of {result['bits']} bits for {result['processor']}; numerics by {get_numerics()!r}; "
+        f"buffer pool up to {result['limit'] / 2**30:.1f} GB"
     )
-    if result["layer"] == "workqueue":
-        return [Finding("Numba", "slow", detail + ", which cannot run from two threads at once", "pip install tbb")]
-    return [Finding("Numba", "works", detail)]
+    findings = [Finding("kernels", "works", detail)]
+    if result["folder"] is None:
+        fix = "set MINITORCH_CV_CACHE to a folder of your own that can be written"
+        findings.append(Finding("kernel cache", "slow", "no folder can be written: compiled anew each time", fix))
+    else:
+        kept = f"{_counted(result['kept'], 'piece')} of machine code in {result['folder']}"
+        findings.append(Finding("kernel cache", "works", kept))
+    if (result["blas"] or 1) > 1 and result["threads"] > 1:
+        detail = (
+            f"NumPy's OpenBLAS uses {result['blas']} threads beside the kernels': they take the cores from each other"
+        )
+        findings.append(Finding("BLAS threads", "slow", detail, "unset MINITORCH_CV_BLAS_THREADS"))
+    return findings
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _libraries() -> list[Finding]:

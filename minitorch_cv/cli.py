@@ -42,6 +42,14 @@ examples:
 Units: parameters and activations are counted in elements, multiply-adds for one image.
 """
 
+WARMUP_EXAMPLES = """\
+examples:
+  minitorch-cv warmup                         about 20 seconds the first time, nothing after
+  minitorch-cv warmup --float64
+
+Without it each kernel is compiled when it is first needed. Where: $MINITORCH_CV_CACHE, else the user's cache.
+"""
+
 
 def _shape(text: str) -> tuple[int, ...]:
     """`3,224,224` as (3, 224, 224)."""
@@ -93,6 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     summary.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image (default: the model's own)")
     summary.add_argument("--json", action="store_true", help="for other programs")
 
+    warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
+    warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
+
     doctor = add("doctor", _doctor, "what works on this machine, what does not, and the exact fix")
     doctor.add_argument("--json", action="store_true", help="for other programs")
     return parser
@@ -142,6 +153,25 @@ def _summarize(args: argparse.Namespace) -> int:
 
         # In a narrow terminal or a pipe the lines may wrap; digits are never cut off.
         Console(width=max(Console().width, 110)).print(table.table())
+    return 0
+
+
+def _warmup(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import track
+
+    from minitorch_cv.kernels.cpu import compiler, warmup
+
+    made: list[float] = []
+    compiler.Announcements.listeners.append(lambda name, seconds: made.append(seconds) if seconds else None)
+    pieces = list(warmup.pieces(("float32", "float64") if args.float64 else ("float32",)))
+    for _, make in track(pieces, "kernels", console=Console(stderr=True), transient=True):
+        make()
+    folder = compiler.cache_folder()
+    print(f"{len(pieces)} pieces of machine code: {len(made)} compiled in {sum(made):.1f} s, the others found")
+    if folder is None:
+        return _fail("warmup: no folder could be written, so none is kept; set MINITORCH_CV_CACHE to one of your own")
+    print(f"kept in {folder}")
     return 0
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "models": {"engine", "ops", "nn", "models"},
     "training": {"engine", "ops", "nn", "optim", "data", "viz", "training"},
     "course": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "training", "course"},
-    "cli": {"engine", "nn", "checks", "viz", "data", "models", "training", "course", "cli"},
+    "cli": {"engine", "kernels", "nn", "checks", "viz", "data", "models", "training", "course", "cli"},
     "root": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "training", "course"},
 }
 

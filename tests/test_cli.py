@@ -167,7 +167,7 @@ def test_doctor_survives_what_it_examines(monkeypatch):
         raise OSError("the disk is on fire")
 
     monkeypatch.setattr(_doctor, "_numpy", explode)
-    monkeypatch.setattr(_doctor, "_numba", list)
+    monkeypatch.setattr(_doctor, "_kernels", list)
     broken = [finding for finding in _doctor.examine() if finding.state == "broken"]
     assert [finding.detail for finding in broken] == ["could not be examined: OSError: the disk is on fire"]
 

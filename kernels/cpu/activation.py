@@ -17,7 +17,7 @@ import numpy as np
 
 from .compiler import Pointer, address, helper, kernel, number, power_of_two, rounded
 from .memory import empty, in_order, order_in_memory
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 
 @helper
@@ -172,7 +172,7 @@ def tanh_backward(task, worker, dy: Pointer, y: Pointer, dx: Pointer, n: int, ta
 
 def tasks_for(size: int) -> int:
     """Pieces of at least 16,384 numbers, some for each thread."""
-    return max(1, min(4 * number_of_threads(), size // 16384))
+    return max(1, min(4 * get_num_threads(), size // 16384))
 
 
 def each(kernel: Any, *arrays: np.ndarray, settings: tuple = ()) -> np.ndarray:

@@ -23,7 +23,7 @@ import numpy as np
 from .compiler import Doubles, Pointer, advanced, kernel, number
 from .memory import in_order, order_in_memory, scratch
 from .memory import pool as memory
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 ROWS = 64
 """Over so many rows sums stay in the element type."""
@@ -162,11 +162,11 @@ def folding(channels: int, size: int, threads: int) -> tuple[int, int, int]:
 def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel, in float64."""
     channels = x.shape[1]
-    fold, rows, tasks = folding(channels, x.size, number_of_threads())
+    fold, rows, tasks = folding(channels, x.size, get_num_threads())
     flat = x.transpose(0, *range(2, x.ndim), 1).reshape(-1, channels)
     guess = flat[: 16 * fold].mean(axis=0)
     totals = scratch("batch norm totals", 2 * tasks * channels * fold, np.float64)
-    partial = scratch("batch norm sums", 2 * number_of_threads() * channels * fold, x.dtype)
+    partial = scratch("batch norm sums", 2 * get_num_threads() * channels * fold, x.dtype)
     sum_powers(tasks, x, np.tile(guess, fold), partial, totals, rows, channels * fold, tasks)
     first, second = totals.reshape(tasks, 2, fold, channels).sum(axis=(0, 2)) / (rows * fold)
     return guess + first, np.maximum(second - first * first, 0.0)
@@ -175,7 +175,7 @@ def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _scaled(x, scale, shift, residual, rectified: bool) -> np.ndarray:
     """scale x + shift (+ residual), rectified where wanted, in x's layout."""
     axes = order_in_memory(x)
-    fold, rows, tasks = folding(x.shape[1], x.size, number_of_threads())
+    fold, rows, tasks = folding(x.shape[1], x.size, get_num_threads())
     y = memory.empty(x.shape, x.dtype, axes)
     scale, shift = (_folded(v, fold, x.dtype) for v in (scale, shift))
     residual = None if residual is None else in_order(residual, axes)
@@ -193,10 +193,10 @@ PLAIN, RECTIFIED, RESIDUAL = range(3)
 def _sums_of_gradients(dy, y, x, mean, scale, shift, mask: int) -> tuple[np.ndarray, np.ndarray, Any]:
     """The sums of g and of g (x - mean) for each channel, in float64, and g itself where there is a residual."""
     channels = x.shape[1]
-    fold, rows, tasks = folding(channels, x.size, number_of_threads())
+    fold, rows, tasks = folding(channels, x.size, get_num_threads())
     passed = memory.empty(x.shape, x.dtype, order_in_memory(x)) if mask == RESIDUAL else None
     totals = scratch("batch norm totals", 2 * tasks * channels * fold, np.float64)
-    partial = scratch("batch norm sums", 2 * number_of_threads() * channels * fold, x.dtype)
+    partial = scratch("batch norm sums", 2 * get_num_threads() * channels * fold, x.dtype)
     vectors = [_folded(v, fold, x.dtype) for v in (mean, scale, shift)]
     sum_gradients(tasks, dy, y, x, *vectors, passed, partial, totals, rows, channels * fold, mask, tasks)
     sum_g, sum_gx = totals.reshape(tasks, 2, fold, channels).sum(axis=(0, 2))
@@ -204,7 +204,7 @@ def _sums_of_gradients(dy, y, x, mean, scale, shift, mask: int) -> tuple[np.ndar
 
 
 def _spread(dy, x, scale, shift, of_x, offset, masked: bool) -> np.ndarray:
-    fold, rows, tasks = folding(x.shape[1], x.size, number_of_threads())
+    fold, rows, tasks = folding(x.shape[1], x.size, get_num_threads())
     dx = memory.empty(x.shape, x.dtype, order_in_memory(x))
     vectors = [_folded(v, fold, x.dtype) for v in (scale, shift, of_x, offset)]
     spread_gradients(4 * tasks, dy, x, *vectors, dx, rows, x.shape[1] * fold, int(masked), 4 * tasks)

@@ -15,7 +15,9 @@ import functools
 import hashlib
 import importlib.metadata
 import os
+import shutil
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -362,12 +364,21 @@ def _folder() -> Path | None:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv"
     folder = root / "kernels" / _fingerprint()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            _forget_old(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
         return folder if folder.is_dir() and _ours(folder) else None
     return folder if _ours(folder) else None
+
+
+def _forget_old(folder: Path) -> None:
+    """Remove what other versions left and nobody used for a month."""
+    for other in folder.parent.iterdir():
+        if other != folder and other.is_dir() and time.time() - other.stat().st_atime > 30 * 24 * 3600:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _ours(folder: Path) -> bool:
@@ -417,16 +428,29 @@ class Announcements:
     """Who is told of a compilation: functions of its name, and of the seconds it took (None when it begins)."""
 
     listeners: list[Callable[[str, float | None], None]] = []
+    told = False
 
 
 @contextlib.contextmanager
 def _announced(name: str):
-    for listener in Announcements.listeners:
+    listeners = Announcements.listeners or [_tell]
+    for listener in listeners:
         listener(name, None)
     start = time.perf_counter()
     yield
-    for listener in Announcements.listeners:
+    for listener in listeners:
         listener(name, time.perf_counter() - start)
+
+
+def _tell(name: str, seconds: float | None) -> None:
+    """Say once in a process that kernels are compiled, and on a terminal which."""
+    if not Announcements.told:
+        Announcements.told = True
+        where = "kept for the next time" if _folder() is not None else "not kept: no folder for them can be written"
+        print(f"minitorch_cv compiles kernels for this processor as they are needed ({where})", file=sys.stderr)
+    if sys.stderr.isatty():
+        text = f"  compiling {name} ..." if seconds is None else ""
+        print(f"\r{text:<79}\r{text}", end="", file=sys.stderr, flush=True)
 
 
 def native(address: int, *types: Any) -> Any:

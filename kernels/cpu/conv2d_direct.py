@@ -34,7 +34,7 @@ from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block
 from .packing import even_rows, pack_weight, strides_in_numbers, tiling
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 BAND_BYTES = 160 * 1024
 """Of a band of input rows: with the weights of a tile it stays in the second-level cache."""
@@ -421,7 +421,7 @@ class Walk:
         columns = (out_width - 1) * column_stride + (kw - 1) * column_step + 1 if self.copied else width
         row_bytes = columns * channels * itemsize
         band = max(1, min(out_height, (BAND_BYTES // row_bytes - (kh - 1) * row_step - 1) // row_stride + 1))
-        threads = number_of_threads()
+        threads = get_num_threads()
         while band > 1 and images * -(-out_height // band) < 4 * threads:
             band = -(-band // 2)
         band = even_rows(out_height, band)
@@ -473,7 +473,7 @@ class Walk:
 
     def run(self, source, packed, bias, out, out_start, of_image, of_row, of_column) -> None:
         """Compute into `out`, whose strides are in numbers."""
-        band = scratch("band", self.band_size * number_of_threads(), source.dtype) if self.copied else None
+        band = scratch("band", self.band_size * get_num_threads(), source.dtype) if self.copied else None
         correlate_band(
             self.tasks,
             *(source, packed, bias, out, band, self.band_size, *self.settings),
@@ -494,7 +494,7 @@ def _forward_walk(itemsize, x_shape, weight_shape, stride, padding, dilation, gr
 
 def correlate(x, weight, bias, stride, padding, dilation, groups):
     """The value of conv2d."""
-    walk = _forward_walk(x.itemsize, x.shape, weight.shape, stride, padding, dilation, groups, number_of_threads())
+    walk = _forward_walk(x.itemsize, x.shape, weight.shape, stride, padding, dilation, groups, get_num_threads())
     size = tuple(map(portable.output_size, x.shape[2:], weight.shape[2:], stride, padding, dilation))
     y = empty_channels_last((x.shape[0], weight.shape[0], *size), x.dtype)
     of_o, of_c, of_i, of_j = strides_in_numbers(weight)
@@ -568,7 +568,7 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups):
     _, c, h, w = x_shape
     dx = empty_channels_last(x_shape, dy.dtype)
     walks, complete = _phases(
-        dy.itemsize, dy.shape, x_shape, weight.shape, stride, padding, dilation, groups, number_of_threads()
+        dy.itemsize, dy.shape, x_shape, weight.shape, stride, padding, dilation, groups, get_num_threads()
     )
     if not complete:
         dx[...] = 0.0
@@ -674,7 +674,7 @@ _gather_plan = functools.lru_cache(maxsize=1024)(Gather)
 
 def gather(dy, x, weight_shape, stride, padding, dilation, groups):
     """The value of conv2d_weight_gradient: (O, C / groups, kh, kw), in memory with the outputs last."""
-    threads = number_of_threads()
+    threads = get_num_threads()
     plan = _gather_plan(x.itemsize, dy.shape, x.shape, weight_shape, stride, padding, dilation, groups, threads)
     dw = empty(weight_shape, x.dtype, (2, 3, 1, 0))
     source, upstream = channels_last(x), channels_last(dy)
@@ -708,7 +708,7 @@ def sum_rows(rows: np.ndarray) -> np.ndarray:
     """The sum over the first axis of a matrix in one piece."""
     count, width = rows.shape
     fold = next((f for f in (64 // width, 32 // width, 16 // width) if f > 1 and count % f == 0), 1)
-    tasks = max(1, min(number_of_threads(), rows.size // 8192))
+    tasks = max(1, min(get_num_threads(), rows.size // 8192))
     sums = scratch("row sums", tasks * width * fold, rows.dtype)
     sum_pixels(tasks, rows, sums, count // fold, width * fold, tasks)
     return sums.reshape(tasks * fold, width).sum(axis=0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .compiler import Doubles, Pointer, advanced, kernel, number
 from .memory import CHANNELS_LAST, channels_last, empty_channels_last, scratch
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 
 @kernel
@@ -136,9 +136,9 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5) -> Any:
     sizes = (h * w, channels, num_groups)
 
     def rows():
-        return scratch("group norm rows", 4 * number_of_threads() * channels, x.dtype)
+        return scratch("group norm rows", 4 * get_num_threads() * channels, x.dtype)
 
-    sums = scratch("group norm sums", 2 * number_of_threads() * channels, np.float64)
+    sums = scratch("group norm sums", 2 * get_num_threads() * channels, np.float64)
     normalize_images(n, x, weights, shifts, y, means, inverses, rows(), sums, *sizes, float(eps))
 
     def backward(dy):

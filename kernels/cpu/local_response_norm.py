@@ -12,7 +12,7 @@ from typing import Any
 
 from .compiler import Pointer, advanced, kernel, number
 from .memory import CHANNELS_LAST, channels_last, empty_channels_last, scratch
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 
 @kernel
@@ -81,7 +81,7 @@ def normalize_pixels_gradient(
 
 def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0) -> Any:
     """`ops.local_response_norm` on the processor."""
-    channels, before, after, threads = x.shape[1], size // 2, (size - 1) // 2, number_of_threads()
+    channels, before, after, threads = x.shape[1], size // 2, (size - 1) // 2, get_num_threads()
     pixels = x.size // channels
     tasks = max(1, min(4 * threads, x.size // 8192))
     settings = (pixels, channels, before, after, alpha / size, float(k), tasks)

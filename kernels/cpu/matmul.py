@@ -27,7 +27,7 @@ from .machine import machine
 from .memory import contiguous, empty, scratch
 from .microkernel import block
 from .packing import even_rows, pack_weight, tiling
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 FEW_ROWS = 16
 DEPTH = 512
@@ -100,7 +100,7 @@ def _plan(rows: int, columns: int, depth: int, itemsize: int, threads: int) -> t
 def product(a: np.ndarray, a_strides: tuple, b: np.ndarray, b_strides: tuple, sizes: tuple, bias=None) -> np.ndarray:
     """a b (+ bias) for sizes (rows, depth, columns); strides in numbers, of a over (row, depth), b (depth, column)."""
     rows, depth, columns = sizes
-    tasks, packed_size, settings = _plan(rows, columns, depth, a.itemsize, number_of_threads())
+    tasks, packed_size, settings = _plan(rows, columns, depth, a.itemsize, get_num_threads())
     lanes, tiles, last_tile = settings[3:6]
     packed = scratch("packed", packed_size, b.dtype)
     pack_weight(
@@ -221,7 +221,7 @@ def few_rows_weight_gradient(
 
 def _pieces(size: int) -> int:
     """Into how many tasks an operand of that size is divided."""
-    return max(1, min(4 * number_of_threads(), size // 4096))
+    return max(1, min(4 * get_num_threads(), size // 4096))
 
 
 def linear(x, weight, bias=None) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from .activation import exponential
 from .compiler import Pointer, advanced, kernel, number
 from .memory import empty
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 
 @kernel
@@ -88,7 +88,7 @@ def cross_entropy_rows_gradient(
 def _sizes(x: np.ndarray) -> tuple[int, int, int]:
     width = x.shape[-1]
     rows = x.size // width
-    return rows, width, max(1, min(4 * number_of_threads(), rows, x.size // 4096))
+    return rows, width, max(1, min(4 * get_num_threads(), rows, x.size // 4096))
 
 
 def softmax(x, axis=-1) -> Any:

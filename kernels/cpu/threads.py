@@ -19,6 +19,7 @@ import threading
 
 from llvmlite import ir
 
+from .blas import hold_blas_to_one_thread
 from .compiler import INT64, load, native
 from .machine import cores
 
@@ -174,6 +175,8 @@ class Pool:
 
     def __init__(self, threads: int):
         self.threads = threads
+        if threads > 1:
+            hold_blas_to_one_thread()
         self._memory = ctypes.create_string_buffer(8 * 128)
         self._address = (ctypes.addressof(self._memory) + 127) // 128 * 128
         self._taken = threading.Lock()
@@ -243,12 +246,12 @@ def run(function: int, arguments: bytes, tasks: int) -> None:
     pool().run(function, arguments, tasks)
 
 
-def number_of_threads() -> int:
+def get_num_threads() -> int:
     """How many threads compute."""
     return _pool.threads if _pool is not None else cores()
 
 
-def set_number_of_threads(threads: int) -> None:
+def set_num_threads(threads: int) -> None:
     """Compute with so many threads from now on. Raises ValueError unless at least one."""
     global _pool
     if threads < 1:

@@ -16,7 +16,7 @@ from typing import Any
 from minitorch_cv._numerics import numerics
 
 from .compiler import cache_folder
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 ROUNDS = 5
 
@@ -28,7 +28,7 @@ def timed_choice(key: str, ways: dict[str, Callable[[], Any]]) -> str:
     global _from_disk
     if len(ways) == 1:
         return next(iter(ways))
-    key = f"{key}, {number_of_threads()} threads"
+    key = f"{key}, {get_num_threads()} threads"
     if key not in numerics.choices:
         if _from_disk is None:
             _from_disk = _read()

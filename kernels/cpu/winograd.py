@@ -40,7 +40,7 @@ from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block
 from .packing import even_rows, order_weight, strides_in_numbers, tiling
-from .threads import number_of_threads
+from .threads import get_num_threads
 
 # The transforms in one dimension, on anything that can be added and multiplied by a number: numbers, arrays, and the
 # vectors of the code that is written below. In two dimensions they are applied to the columns, then to the rows.
@@ -189,6 +189,13 @@ def transform(one_dimension: Callable, inputs: int, outputs: int, itemsize: int)
     lanes = machine().lanes(itemsize)
     name = f"winograd.{one_dimension.__name__}.{inputs}x{outputs}x{lanes}.float{8 * itemsize}"
     return load(name, functools.partial(_transform_module, one_dimension, inputs, outputs, itemsize))
+
+
+def codes(f: Transforms, itemsize: int) -> tuple[int, ...]:
+    """The addresses of all code for F(outputs, taps)."""
+    m, r, n = f.outputs, f.taps, f.points
+    maps = ((f.input, n, n), (f.output, n, m), (f.output_adjoint, m, n), (f.weight, r, n), (f.weight_adjoint, n, r))
+    return tuple(transform(one_dimension, before, after, itemsize) for one_dimension, before, after in maps)
 
 
 def _transform_module(one_dimension: Callable, inputs: int, outputs: int, itemsize: int, symbol: str) -> str:
@@ -650,7 +657,7 @@ class Convolution:
         return values
 
     def run(self, source: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
-        threads, dtype, points = number_of_threads(), source.dtype, self.points**2
+        threads, dtype, points = get_num_threads(), source.dtype, self.points**2
         spare = scratch("winograd spare", self.spare_size * threads, dtype)
         if self.shared:
             tiles = scratch("winograd values", points * self.count * self.all_inputs, dtype)
@@ -701,7 +708,7 @@ class WeightGradient:
         self.gather_settings = (self.count, self.all_inputs, g.outputs, *tiling_of, *codes, numbers)
 
     def run(self, source: np.ndarray, dy: np.ndarray, dw: np.ndarray) -> None:
-        threads, dtype, points = number_of_threads(), source.dtype, self.points**2
+        threads, dtype, points = get_num_threads(), source.dtype, self.points**2
         spare = scratch("winograd spare", self.spare_size * threads, dtype)
         parts = 1 if self.shared else self.parts
         sums = scratch("winograd sums", parts * self.sum_size, dtype)
@@ -785,7 +792,7 @@ def correlate(transforms: Transforms, x, weight, bias, stride: int, padding: int
     out_h, out_w = ((size + 2 * padding - k) // stride + 1 for size in (h, w))
     y = empty_channels_last((n, o, out_h, out_w), x.dtype)
     geometry = Geometry(
-        transforms, n, h, w, c, out_h, out_w, o, stride, padding, x.itemsize, number_of_threads()
+        transforms, n, h, w, c, out_h, out_w, o, stride, padding, x.itemsize, get_num_threads()
     )  # fmt: skip
     plan = _convolution(geometry, False)
     plan.run(channels_last(x), plan.weights(ordered_weight(weight, turned=False)), y)
@@ -800,7 +807,7 @@ def spread(transforms: Transforms, dy, weight, x_shape, stride: int, padding: in
     dx = empty_channels_last(x_shape, dy.dtype)
     own_padding = padding if stride > 1 else k - 1 - padding
     geometry = Geometry(
-        transforms, n, out_h, out_w, o, h, w, c, stride, own_padding, dy.itemsize, number_of_threads()
+        transforms, n, out_h, out_w, o, h, w, c, stride, own_padding, dy.itemsize, get_num_threads()
     )  # fmt: skip
     plan = _convolution(geometry, True)
     plan.run(channels_last(dy), plan.weights(ordered_weight(weight, turned=True)), dx)
@@ -812,7 +819,7 @@ def gather(transforms: Transforms, dy, x, weight_shape, stride: int, padding: in
     (n, c, h, w), (o, _, _, _), (out_h, out_w) = x.shape, weight_shape, dy.shape[2:]
     dw = empty(weight_shape, x.dtype, (2, 3, 1, 0))
     geometry = Geometry(
-        transforms, n, h, w, c, out_h, out_w, o, stride, padding, x.itemsize, number_of_threads()
+        transforms, n, h, w, c, out_h, out_w, o, stride, padding, x.itemsize, get_num_threads()
     )  # fmt: skip
     _weight_gradient(geometry).run(channels_last(x), channels_last(dy), dw)
     return dw

@@ -17,6 +17,7 @@ from .. import ops
 from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_device, to_numpy
+from .._numerics import load_numerics_state, numerics_state
 from .._random import Generator
 from .._tensor import Tensor
 from ..nn import Module
@@ -409,6 +410,7 @@ class Trainer:
                 "seconds": self._seconds,
                 "lr": self._lr,
             },
+            "numerics": numerics_state(),
             "environment": environment(),
         }
 
@@ -437,6 +439,8 @@ class Trainer:
 
     def _load_parts(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        if "numerics" in state:  # checkpoints of before have none
+            load_numerics_state(state["numerics"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.optimizer.load_state_dict(state["optimizer"])  # last: the rates are those that were saved

@@ -94,6 +94,14 @@ CASES = [
         naive_conv2d,
     ),
     Case("conv2d", "depthwise", _inputs((1, 3, 4, 5), (6, 1, 3, 3), (6,)), {"padding": 1, "groups": 3}, naive_conv2d),
+    Case(
+        "conv2d",
+        "channels that fill vectors",  # in bodies with vectors: Winograd's
+        _inputs((1, 16, 8, 9), (16, 16, 3, 3), (16,)),
+        {"padding": 1},
+        naive_conv2d,
+        second_order=False,
+    ),
     Case("conv2d", "1x1 window, stride 2", _inputs((2, 3, 5, 4), (2, 3, 1, 1), (2,)), {"stride": 2}, naive_conv2d),
     Case(
         "conv2d_input_gradient",

@@ -226,6 +226,7 @@ CASES = [
     Case("flip", "space", _normal(2, 3, 4), {"axis": (1, 2)}, _gathered(_flipped_source)(lambda shape, axis: shape)),
     Case("concatenate", "first axis", _arrays((2, 3), (4, 3), (1, 3)), {}, _joined),
     Case("concatenate", "last axis", _arrays((2, 1, 3), (2, 1, 4)), {"axis": -1}, _joined),
+    Case("concatenate", "channels of images", _arrays((2, 3, 2, 2), (2, 1, 2, 2)), {"axis": 1}, _joined),
     Case("concatenate", "one array, one empty", _arrays((2, 3), (0, 3)), {}, _joined),
     Case("stack", "in front", _arrays((2, 3), (2, 3), (2, 3)), {}, _stacked),
     Case("stack", "at the end", _arrays((2, 3), (2, 3)), {"axis": -1}, _stacked),

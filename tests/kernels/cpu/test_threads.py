@@ -23,10 +23,10 @@ def total(parts):
 
 @pytest.fixture
 def three_threads():
-    before = threads.number_of_threads()
-    threads.set_number_of_threads(3)
+    before = threads.get_num_threads()
+    threads.set_num_threads(3)
     yield
-    threads.set_number_of_threads(before)
+    threads.set_num_threads(before)
 
 
 def test_every_task_is_done(three_threads, rng):
@@ -54,9 +54,9 @@ def test_launches_from_several_threads(three_threads, rng):
 
 
 def test_as_many_threads_as_wanted(three_threads):
-    assert threads.number_of_threads() == 3
+    assert threads.get_num_threads() == 3
     with pytest.raises(ValueError, match="threads expects a number >= 1; it is 0"):
-        threads.set_number_of_threads(0)
+        threads.set_num_threads(0)
 
 
 def _child(queue):

@@ -1,0 +1,58 @@
+"""Optimiser steps of many parameters at once against one after the other, in every layout."""
+
+import numpy as np
+import pytest
+from minitorch_cv.kernels import manifest
+
+import minitorch_cv as mt
+from minitorch_cv import nn, optim
+
+pytest.importorskip("llvmlite", reason="llvmlite is not installed; kernels on the processor need it")
+
+OPTIMIZERS = {
+    "SGD": lambda ps: optim.SGD(ps, 0.1),
+    "SGD, decay": lambda ps: optim.SGD(ps, 0.1, weight_decay=0.01),
+    "momentum": lambda ps: optim.SGD(ps, 0.1, momentum=0.9, weight_decay=0.01),
+    "dampening": lambda ps: optim.SGD(ps, 0.1, momentum=0.9, dampening=0.3),
+    "Nesterov": lambda ps: optim.SGD(ps, 0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda ps: optim.Adam(ps, 0.01, weight_decay=0.01),
+    "AdamW": lambda ps: optim.AdamW(ps, 0.01, betas=(0.5, 0.99)),
+}
+
+
+def steps(make, dtype, monkeypatch, portable):
+    """Weights after four steps; a parameter joins at the second one."""
+    if portable:
+        monkeypatch.setattr(manifest, "UPDATES", [])
+    rng = np.random.default_rng(0)
+    generator = mt.Generator(0)
+    parameters = [
+        nn.Conv2d(5, 7, 3, generator=generator).weight,  # its outputs are last in memory
+        nn.Linear(300, 70, generator=generator).weight,
+        nn.Parameter(rng.standard_normal(3)),
+        nn.Parameter(rng.standard_normal(())),
+    ]
+    for p in parameters:
+        p.data = p.data.astype(dtype)
+    optimizer = make(parameters)
+    for step in range(4):
+        for number, p in enumerate(parameters):
+            gradient = rng.standard_normal(p.shape).astype(dtype)
+            p.grad = mt.Tensor(gradient) if step or number else None
+        optimizer.step()
+    return [p.numpy() for p in parameters], optimizer.state_dict()["state"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_same_as_one_after_the_other(name, dtype, monkeypatch):
+    fast, fast_state = steps(OPTIMIZERS[name], dtype, monkeypatch, portable=False)
+    plain, plain_state = steps(OPTIMIZERS[name], dtype, monkeypatch, portable=True)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-13
+    for a, b in zip(fast, plain, strict=True):
+        assert a.dtype == dtype and np.abs(a - b).max() <= tolerance * max(1.0, np.abs(b).max())
+    assert fast_state.keys() == plain_state.keys()
+    for number in plain_state:
+        assert fast_state[number].keys() == plain_state[number].keys()
+        for key, value in plain_state[number].items():
+            assert np.allclose(fast_state[number][key], value, rtol=1e-5, atol=tolerance)
