@@ -12,26 +12,42 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minitorch_cv._numerics import numerics
 from minitorch_cv.ops import _conv2d as portable
 
 from . import conv2d_direct as direct
 from . import winograd
+from .matmul import product
+from .memory import channels_last, contiguous, in_order
 from .timing import timed_choice
 
 
 @functools.lru_cache(maxsize=4096)
-def chosen_by_rule(x_shape: tuple, weight_shape: tuple, settings: tuple, itemsize: int) -> str:
-    """The algorithm with the least work: "direct", or one of Winograd's by its name."""
+def chosen_by_rule(direction: str, x_shape: tuple, weight_shape: tuple, settings: tuple, itemsize: int) -> str:
+    """The algorithm with the least work to "correlate", "spread" or "gather": "direct", or Winograd's by its name."""
     suiting = winograd.suiting(x_shape, weight_shape, settings, itemsize)
     if not suiting:
         return "direct"
     (n, _, h, w), (o, c, kh, kw), (stride, padding, dilation, _) = x_shape, weight_shape, settings
-    oh, ow = map(portable.output_size, (h, w), (kh, kw), stride, padding, dilation)
-    work = {"direct": float(kh * kw * n * oh * ow)}
+    size = tuple(map(portable.output_size, (h, w), (kh, kw), stride, padding, dilation))
+    out_phases = stride[0] if direction == "spread" else 1
+    work = {"direct": float(kh * kw * n * size[0] * size[1])}
     for name, transforms in suiting.items():
-        work[name] = winograd.estimated_work(transforms, n, oh, ow, c, o, stride[0])
+        work[name] = winograd.estimated_work(transforms, n, size, c, o, stride[0], out_phases)
     return min(work, key=work.__getitem__)
+
+
+def _covers(x_shape: tuple, weight_shape: tuple, settings: tuple) -> bool:
+    """Whether the window is as large as the image: then a convolution is a matrix product."""
+    _, padding, _, groups = settings
+    return groups == 1 and padding == (0, 0) and x_shape[2:] == weight_shape[2:] != (1, 1)
+
+
+def _window_rows(weight: Any) -> Any:
+    """The weight as a matrix (kh kw C, O), as it lies in memory if its outputs are last there."""
+    return in_order(weight, (2, 3, 1, 0)).transpose(2, 3, 1, 0).reshape(-1, weight.shape[0])
 
 
 def _compute(direction: str, x: Any, x_shape: tuple, weight_shape: tuple, settings: tuple, ways: Callable) -> Any:
@@ -44,12 +60,18 @@ def _compute(direction: str, x: Any, x_shape: tuple, weight_shape: tuple, settin
             key, {"direct": lambda: ways(None), **{n: functools.partial(ways, f) for n, f in suiting.items()}}
         )
     elif numerics.mode == "default":
-        name = chosen_by_rule(x_shape, weight_shape, settings, x.itemsize)
+        name = chosen_by_rule(direction, x_shape, weight_shape, settings, x.itemsize)
     return ways(winograd.BY_NAME.get(name))
 
 
 def correlate(x, weight, bias, stride, padding, dilation, groups):
     """The value of conv2d."""
+    if _covers(x.shape, weight.shape, (stride, padding, dilation, groups)):
+        n, o = x.shape[0], weight.shape[0]
+        rows, matrix = channels_last(x).reshape(n, -1), _window_rows(weight)
+        size = matrix.shape[0]
+        bias = None if bias is None else np.ascontiguousarray(bias)
+        return product(rows, (size, 1), matrix, (o, 1), (n, size, o), bias).reshape(n, o, 1, 1)
 
     def ways(transforms):
         if transforms is None:
@@ -61,6 +83,11 @@ def correlate(x, weight, bias, stride, padding, dilation, groups):
 
 def spread(dy, weight, x_shape, stride, padding, dilation, groups):
     """The value of conv2d_input_gradient."""
+    if _covers(x_shape, weight.shape, (stride, padding, dilation, groups)):
+        n, c, h, w = x_shape
+        o = weight.shape[0]
+        dx = product(contiguous(dy).reshape(n, o), (o, 1), _window_rows(weight), (1, o), (n, o, c * h * w))
+        return dx.reshape(n, h, w, c).transpose(0, 3, 1, 2)
 
     def ways(transforms):
         if transforms is None:
@@ -72,6 +99,12 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups):
 
 def gather(dy, x, weight_shape, stride, padding, dilation, groups):
     """The value of conv2d_weight_gradient."""
+    if _covers(x.shape, weight_shape, (stride, padding, dilation, groups)):
+        n, (o, c, kh, kw) = x.shape[0], weight_shape
+        rows = channels_last(x).reshape(n, -1)
+        size = rows.shape[1]
+        dw = product(rows, (1, size), contiguous(dy).reshape(n, o), (o, 1), (size, n, o))
+        return dw.reshape(kh, kw, c, o).transpose(3, 2, 0, 1)
 
     def ways(transforms):
         if transforms is None:

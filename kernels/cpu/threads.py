@@ -28,8 +28,8 @@ from .machine import cores
 # a task, SLEEPING those that must be woken.
 LAUNCH, FUNCTION, ARGUMENTS, TASKS, NEXT, ACTIVE, SLEEPING = range(0, 7 * 128, 128)
 
-WATCHES = 20_000
-"""How often a worker looks for a launch before it sleeps: some 0.5 ms."""
+WATCHES = 1000
+"""How often a worker looks for a launch before it sleeps: some 0.3 ms."""
 
 
 class _Writer:
@@ -61,7 +61,7 @@ class _Writer:
         return self.function.append_basic_block(name)
 
     def breathe(self) -> None:
-        """Tell the processor that this is a waiting loop."""
+        """Wait for a moment; whoever else wants this core gets it, another library's threads for example."""
         processor = platform.machine().lower()
         if processor in ("x86_64", "amd64"):
             pause = self.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(ir.VoidType(), []))
@@ -69,6 +69,11 @@ class _Writer:
         elif processor in ("aarch64", "arm64"):
             hint = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
             self.build.call(self.module.declare_intrinsic("llvm.aarch64.hint", (), hint), [ir.IntType(32)(1)])
+        name = "SwitchToThread" if os.name == "nt" else "sched_yield"
+        give_way = self.module.globals.get(name)
+        if give_way is None:
+            give_way = ir.Function(self.module, ir.FunctionType(ir.IntType(32), []), name)
+        self.build.call(give_way, [])
 
     def draw_tasks(self, worker: ir.Value, then: ir.Block) -> None:
         """Take tasks and call the launched function for each, until there are no more."""

@@ -137,6 +137,31 @@ def weight_adjoint_of_f3(u: Sequence) -> list:
     return [u[0] + 0.5 * (u[1] + u[2]), 0.5 * (u[1] - u[2]) + u[3]]
 
 
+def input_of_f22(d: Sequence) -> list:
+    r"""B^T d for F(2, 2), at 0, 1 and infinity."""
+    return [d[0] - d[1], d[1], d[2] - d[1]]
+
+
+def output_of_f22(m: Sequence) -> list:
+    r"""A^T m for F(2, 2)."""
+    return [m[0] + m[1], m[1] + m[2]]
+
+
+def output_adjoint_of_f22(y: Sequence) -> list:
+    r"""A y for F(2, 2)."""
+    return [y[0], y[0] + y[1], y[1]]
+
+
+def weight_of_f22(w: Sequence) -> list:
+    r"""G w for F(2, 2)."""
+    return [w[0], w[0] + w[1], w[1]]
+
+
+def weight_adjoint_of_f22(u: Sequence) -> list:
+    r"""G^T u for F(2, 2)."""
+    return [u[0] + u[1], u[1] + u[2]]
+
+
 class Transforms(NamedTuple):
     """F(outputs, taps): its five maps, and n = outputs + taps - 1 points."""
 
@@ -156,8 +181,10 @@ class Transforms(NamedTuple):
 F4 = Transforms(4, 3, input_of_f4, output_of_f4, output_adjoint_of_f4, weight_of_f4, weight_adjoint_of_f4)
 F2 = Transforms(2, 3, input_of_f2, output_of_f2, output_adjoint_of_f2, weight_of_f2, weight_adjoint_of_f2)
 F3 = Transforms(3, 2, input_of_f2, output_of_f3, output_adjoint_of_f3, weight_of_f3, weight_adjoint_of_f3)
+F22 = Transforms(2, 2, input_of_f22, output_of_f22, output_adjoint_of_f22, weight_of_f22, weight_adjoint_of_f22)
 
-BY_NAME = {"F4": F4, "F2": F2, "F3": F3}
+BY_NAME = {"F4": F4, "F2": F2, "F3": F3, "F22": F22}
+"""The first two for filters of 3 x 3, the others for the phases of 4 x 4 with stride 2."""
 
 
 # Their machine code.
@@ -767,19 +794,20 @@ def suiting(x_shape: tuple, weight_shape: tuple, settings: tuple, itemsize: int)
     if fits and stride[0] == 1 and weight_shape[2:] == (3, 3) and padding[0] <= 2:
         return {"F4": F4, "F2": F2}
     if fits and stride[0] == 2 and weight_shape[2:] == (4, 4) and padding[0] <= 3:
-        return {"F3": F3}
+        return {"F22": F22, "F3": F3}
     return {}
 
 
-def estimated_work(
-    f: Transforms, images: int, height: int, width: int, inputs: int, outputs: int, phases: int
-) -> float:
+def estimated_work(f: Transforms, images: int, size: tuple, inputs: int, outputs: int, phases: int, out_phases: int):
     """Multiply-adds for each pair of channels, where a direct convolution has (phases taps)^2 N oh ow.
 
-    The constants were measured: the matrix products run a little slower than a direct convolution, a transform costs as
-    much as ten products, and each transformed weight as fifteen, or fifty where they do not fit in the last cache.
+    `size` is that of the outputs, of one phase where they have phases: those share their tiles, which reach one pixel
+    further. The constants were measured: the matrix products run a little slower than a direct convolution, a transform
+    costs as much as ten products, and each transformed weight as fifteen, or fifty where they do not fit in the last
+    cache.
     """
-    tiles = images * -(-height // f.outputs) * -(-width // f.outputs)
+    further = out_phases - 1
+    tiles = images * -(-(size[0] + further) // f.outputs) * -(-(size[1] + further) // f.outputs)
     squares, channels = f.points**2, phases**2 * inputs
     of_weight = 15 if squares * channels * outputs * 4 < 16 * 2**20 else 50
     transforms = 10 * tiles * (channels + outputs) / (channels * outputs)

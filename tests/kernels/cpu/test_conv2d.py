@@ -13,6 +13,7 @@ from minitorch_cv import ops
 from minitorch_cv._numerics import load_numerics_state, numerics, numerics_state
 
 SETTINGS = ((1, 1), (1, 1), (1, 1), 1)
+NO_PADDING = ((1, 1), (0, 0), (1, 1), 1)
 
 
 @pytest.fixture
@@ -26,10 +27,10 @@ def mode(tmp_path, monkeypatch):
 
 
 def test_rule():
-    assert conv2d.chosen_by_rule((8, 64, 56, 56), (64, 64, 3, 3), SETTINGS, 4) == "F4"
-    assert conv2d.chosen_by_rule((1, 512, 7, 7), (512, 512, 3, 3), SETTINGS, 4) == "direct"
-    assert conv2d.chosen_by_rule((8, 3, 56, 56), (64, 3, 3, 3), SETTINGS, 4) == "direct"
-    assert conv2d.chosen_by_rule((8, 64, 56, 56), (64, 64, 3, 3), ((2, 2), *SETTINGS[1:]), 4) == "direct"
+    assert conv2d.chosen_by_rule("correlate", (8, 64, 56, 56), (64, 64, 3, 3), SETTINGS, 4) == "F4"
+    assert conv2d.chosen_by_rule("correlate", (1, 512, 7, 7), (512, 512, 3, 3), SETTINGS, 4) == "direct"
+    assert conv2d.chosen_by_rule("correlate", (8, 3, 56, 56), (64, 3, 3, 3), SETTINGS, 4) == "direct"
+    assert conv2d.chosen_by_rule("correlate", (8, 64, 56, 56), (64, 64, 3, 3), ((2, 2), *SETTINGS[1:]), 4) == "direct"
 
 
 def test_strict_is_direct(mode, rng):
@@ -75,3 +76,22 @@ def test_a_saved_choice_holds(mode, rng, monkeypatch):
         monkeypatch.setattr(timing, "_fastest", lambda ways: pytest.fail("timed again"))
         load_numerics_state(state)
         assert np.array_equal(ops.conv2d(x, weight, padding=1), y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_window_as_large_as_the_image(dtype, rng):
+    for x_shape, outputs in (((5, 7, 4, 3), 9), ((33, 16, 4, 4), 40)):
+        x = rng.standard_normal(x_shape).astype(dtype)
+        weight, bias = rng.standard_normal((outputs, *x_shape[1:])).astype(dtype), rng.standard_normal(outputs)
+        y = conv2d.correlate(x, weight, bias.astype(dtype), (1, 1), (0, 0), (1, 1), 1)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        results = y, conv2d.spread(dy, weight, x_shape, *NO_PADDING), conv2d.gather(dy, x, weight.shape, *NO_PADDING)
+        expected = (
+            np.einsum("nchw,ochw->no", x, weight)[:, :, None, None] + bias[:, None, None],
+            np.einsum("no,ochw->nchw", dy[:, :, 0, 0], weight),
+            np.einsum("no,nchw->ochw", dy[:, :, 0, 0], x),
+        )
+        for a, b in zip(results, expected, strict=True):
+            assert (
+                a.shape == b.shape and np.abs(a - b).max() < (1e-5 if dtype == "float32" else 1e-12) * np.abs(b).max()
+            )
