@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import Pointer, address, helper, kernel, number, power_of_two, rounded
-from .memory import empty, in_order, order_in_memory
+from .memory import empty, in_order, layout, order_in_memory
 from .threads import get_num_threads
 
 
@@ -178,8 +178,7 @@ def tasks_for(size: int) -> int:
 def each(kernel: Any, *arrays: np.ndarray, settings: tuple = ()) -> np.ndarray:
     """A new array in the first one's layout, of a kernel on the elements of arrays of one shape."""
     first = arrays[0]
-    axes = order_in_memory(first)
-    assert axes is not None
+    axes = layout(first)
     y = empty(first.shape, first.dtype, axes)
     tasks = tasks_for(first.size)
     kernel(tasks, *[in_order(a, axes) for a in arrays], y, *settings, first.size, tasks)
@@ -190,7 +189,7 @@ def _backward(kernel: Any, saved: np.ndarray, settings: tuple = ()) -> Any:
     """The backward whose kernel takes dy and a saved array, in the saved array's layout."""
 
     def backward(dy):
-        axes = order_in_memory(saved)
+        axes = layout(saved)
         return each(kernel, in_order(dy, axes), saved, settings=settings)
 
     return backward

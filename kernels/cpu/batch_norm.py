@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import Doubles, Pointer, advanced, kernel, number
-from .memory import in_order, order_in_memory, scratch
+from .memory import in_order, layout, scratch
 from .memory import pool as memory
 from .threads import get_num_threads
 
@@ -174,7 +174,7 @@ def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _scaled(x, scale, shift, residual, rectified: bool) -> np.ndarray:
     """scale x + shift (+ residual), rectified where wanted, in x's layout."""
-    axes = order_in_memory(x)
+    axes = layout(x)
     fold, rows, tasks = folding(x.shape[1], x.size, get_num_threads())
     y = memory.empty(x.shape, x.dtype, axes)
     scale, shift = (_folded(v, fold, x.dtype) for v in (scale, shift))
@@ -194,7 +194,7 @@ def _sums_of_gradients(dy, y, x, mean, scale, shift, mask: int) -> tuple[np.ndar
     """The sums of g and of g (x - mean) for each channel, in float64, and g itself where there is a residual."""
     channels = x.shape[1]
     fold, rows, tasks = folding(channels, x.size, get_num_threads())
-    passed = memory.empty(x.shape, x.dtype, order_in_memory(x)) if mask == RESIDUAL else None
+    passed = memory.empty(x.shape, x.dtype, layout(x)) if mask == RESIDUAL else None
     totals = scratch("batch norm totals", 2 * tasks * channels * fold, np.float64)
     partial = scratch("batch norm sums", 2 * get_num_threads() * channels * fold, x.dtype)
     vectors = [_folded(v, fold, x.dtype) for v in (mean, scale, shift)]
@@ -205,7 +205,7 @@ def _sums_of_gradients(dy, y, x, mean, scale, shift, mask: int) -> tuple[np.ndar
 
 def _spread(dy, x, scale, shift, of_x, offset, masked: bool) -> np.ndarray:
     fold, rows, tasks = folding(x.shape[1], x.size, get_num_threads())
-    dx = memory.empty(x.shape, x.dtype, order_in_memory(x))
+    dx = memory.empty(x.shape, x.dtype, layout(x))
     vectors = [_folded(v, fold, x.dtype) for v in (scale, shift, of_x, offset)]
     spread_gradients(4 * tasks, dy, x, *vectors, dx, rows, x.shape[1] * fold, int(masked), 4 * tasks)
     return dx
@@ -224,7 +224,7 @@ def _normalized(x, residual, weight, bias, eps, rectified: bool) -> tuple[Any, A
     shift = -mean * scale if bias is None else bias - mean * scale
     y = _scaled(x, scale, shift, residual, rectified)
     mask = PLAIN if not rectified else RECTIFIED if residual is None else RESIDUAL
-    m, dtype, axes, output = x.size // x.shape[1], x.dtype, order_in_memory(x), y if mask == RESIDUAL else None
+    m, dtype, axes, output = x.size // x.shape[1], x.dtype, layout(x), y if mask == RESIDUAL else None
 
     def backward(dy):
         dy = in_order(dy, axes)
@@ -261,7 +261,7 @@ def batch_norm_eval(x, mean, var, weight=None, bias=None, eps=1e-5) -> Any:
     r = 1 / np.sqrt(var + eps)
     scale = r if weight is None else weight * r
     y = _scaled(x, scale, -mean * scale if bias is None else bias - mean * scale, None, rectified=False)
-    axes, dtype = order_in_memory(x), x.dtype
+    axes, dtype = layout(x), x.dtype
 
     def backward(dy):
         dy = in_order(dy, axes)

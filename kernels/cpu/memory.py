@@ -166,6 +166,14 @@ def order_in_memory(x: np.ndarray) -> tuple[int, ...] | None:
     return CHANNELS_LAST if x.ndim == 4 and x.transpose(CHANNELS_LAST).flags.c_contiguous else None
 
 
+def layout(x: np.ndarray) -> tuple[int, ...]:
+    """`order_in_memory` of an array that is known to have one."""
+    axes = order_in_memory(x)
+    if axes is None:
+        raise ValueError(f"layout: x expects its axes in order or its channels last; its strides are {x.strides}")
+    return axes
+
+
 def in_order(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """`x` with its axes in that order in memory: itself, or a copy."""
     if x.transpose(axes).flags.c_contiguous:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .activation import add_relu_forward, dense, each, relu_backward
-from .memory import in_order, order_in_memory
+from .memory import in_order, layout
 
 
 def add_relu(x, residual) -> Any:
@@ -15,7 +15,7 @@ def add_relu(x, residual) -> Any:
     y = each(add_relu_forward, x, residual)
 
     def backward(dy):
-        gradient = each(relu_backward, in_order(dy, order_in_memory(y)), y)
+        gradient = each(relu_backward, in_order(dy, layout(y)), y)
         return gradient, gradient
 
     return y, backward

@@ -16,6 +16,7 @@ import ctypes
 import os
 import platform
 import threading
+from typing import Any
 
 from llvmlite import ir
 
@@ -222,10 +223,10 @@ class Pool:
             self._alarm.release(self.threads)
 
 
-_as_function: dict[int, object] = {}
+_as_function: dict[int, Any] = {}
 
 
-def _alone(function: int):
+def _alone(function: int) -> Any:
     found = _as_function.get(function)
     if found is None:
         found = _as_function[function] = native(function, None, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p)

@@ -228,7 +228,7 @@ def codes(f: Transforms, itemsize: int) -> tuple[int, ...]:
 def _transform_module(one_dimension: Callable, inputs: int, outputs: int, itemsize: int, symbol: str) -> str:
     module = ir.Module()
     entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * len(PARAMETERS)), symbol)
-    given = dict(zip(PARAMETERS, entry.args, strict=True))
+    given: dict[str, Any] = dict(zip(PARAMETERS, entry.args, strict=True))
     lanes = machine().lanes(itemsize)
     vector = ir.VectorType(ir.FloatType() if itemsize == 4 else ir.DoubleType(), lanes)
     build = ir.IRBuilder(entry.append_basic_block("entry"))
