@@ -64,6 +64,7 @@ def _fast(name):
 def test_sums_and_joins_of_large_images(rng):
     x, other = images(rng, 4, 40, 20, 20), images(rng, 4, 40, 20, 20)
     compare("add", (x, other), {})
+    compare("add", (x, rng.standard_normal((4, 40, 1, 1))), {})
     compare("add_relu", (x, other), {})
     compare("relu", (x,), {})
     compare("concatenate_operands", (x, images(rng, 4, 24, 20, 20), other), {"axis": 1})
