@@ -189,8 +189,9 @@ BY_NAME = {"F4": F4, "F2": F2, "F3": F3, "F22": F22}
 
 # Their machine code.
 
-PARAMETERS = ("source", "source_row", "source_column", "target", "target_row", "target_column", "vectors", "unused")
-"""Addresses, strides in bytes, and how many neighbouring vectors of channels there are to transform."""
+PARAMETERS = ("source", "source_row", "source_column", "target", "target_row", "target_column", "vectors", "bias")
+"""Addresses, strides in bytes, how many neighbouring vectors of channels there are to transform, and in the code for it
+where their biases lie, which are added to each result."""
 
 
 class _Vector:
@@ -211,21 +212,25 @@ class _Vector:
 
 
 @functools.cache
-def transform(one_dimension: Callable, inputs: int, outputs: int, itemsize: int) -> int:
+def transform(one_dimension: Callable, inputs: int, outputs: int, itemsize: int, biased: bool = False) -> int:
     """The address of the code that applies a map to the columns and the rows of a square of vectors."""
     lanes = machine().lanes(itemsize)
-    name = f"winograd.{one_dimension.__name__}.{inputs}x{outputs}x{lanes}.float{8 * itemsize}"
-    return load(name, functools.partial(_transform_module, one_dimension, inputs, outputs, itemsize))
+    name = f"winograd.{one_dimension.__name__}{'_biased' if biased else ''}.{inputs}x{outputs}x{lanes}"
+    write = functools.partial(_transform_module, one_dimension, inputs, outputs, itemsize, biased)
+    return load(f"{name}.float{8 * itemsize}", write)
 
 
 def codes(f: Transforms, itemsize: int) -> tuple[int, ...]:
     """The addresses of all code for F(outputs, taps)."""
     m, r, n = f.outputs, f.taps, f.points
     maps = ((f.input, n, n), (f.output, n, m), (f.output_adjoint, m, n), (f.weight, r, n), (f.weight_adjoint, n, r))
-    return tuple(transform(one_dimension, before, after, itemsize) for one_dimension, before, after in maps)
+    plain = [transform(one_dimension, before, after, itemsize) for one_dimension, before, after in maps]
+    return *plain, transform(f.output, n, m, itemsize, biased=True)
 
 
-def _transform_module(one_dimension: Callable, inputs: int, outputs: int, itemsize: int, symbol: str) -> str:
+def _transform_module(
+    one_dimension: Callable, inputs: int, outputs: int, itemsize: int, biased: bool, symbol: str
+) -> str:
     module = ir.Module()
     entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * len(PARAMETERS)), symbol)
     given: dict[str, Any] = dict(zip(PARAMETERS, entry.args, strict=True))
@@ -236,7 +241,7 @@ def _transform_module(one_dimension: Callable, inputs: int, outputs: int, itemsi
     before = build.block
     build.branch(loop)
     build.position_at_end(loop)
-    count, source, target = build.phi(INT64), build.phi(INT64), build.phi(INT64)
+    count, source, target, bias = (build.phi(INT64) for _ in range(4))
 
     def place(start, side, i, j):
         row = build.mul(given[f"{side}_row"], ir.Constant(INT64, i))
@@ -248,14 +253,17 @@ def _transform_module(one_dimension: Callable, inputs: int, outputs: int, itemsi
         for j in range(inputs)
     ]
     columns = [one_dimension(column) for column in square]
+    added = _Vector(build, build.load(build.inttoptr(bias, vector.as_pointer()), align=itemsize)) if biased else None
     for i in range(outputs):
         for j, value in enumerate(one_dimension([column[i] for column in columns])):
+            value = value if added is None else value + added
             build.store(value.value, place(target, "target", i, j), align=itemsize)
     step = ir.Constant(INT64, lanes * itemsize)
     for phi, first, following in (
         (count, given["vectors"], build.sub(count, ir.Constant(INT64, 1))),
         (source, given["source"], build.add(source, step)),
         (target, given["target"], build.add(target, step)),
+        (bias, given["bias"], build.add(bias, step)),
     ):
         phi.add_incoming(first, before)
         phi.add_incoming(following, loop)
@@ -311,7 +319,7 @@ def transform_tiles(
 
 @helper
 def put_tiles(
-    products, room, of_channels, out, height, width, channels, side, outputs, phases, offset_0, offset_1, rows,
+    products, room, of_channels, bias, out, height, width, channels, side, outputs, phases, offset_0, offset_1, rows,
     columns, first, count, spare, code, vectors
 ):  # fmt: skip
     """The outputs of tiles from products[k][tile][phase and channel], where they are inside the image."""
@@ -329,12 +337,12 @@ def put_tiles(
                 if y >= 0 and x >= 0 and y + reach < height and x + reach < width:
                     call_transform(
                         code, begin, of_row, of_column, address(out, ((image * height + y) * width + x) * channels),
-                        phases * width * channels * size, phases * channels * size, vectors, 0
+                        phases * width * channels * size, phases * channels * size, vectors, address(bias, 0)
                     )  # fmt: skip
                 else:
                     call_transform(
                         code, begin, of_row, of_column, address(spare, 0), outputs * channels * size, channels * size,
-                        vectors, 0
+                        vectors, address(bias, 0)
                     )  # fmt: skip
                     for i in range(outputs):
                         h = y + i * phases
@@ -417,8 +425,9 @@ def transform_phased_weight(
 
 @kernel
 def convolve_tiles(
-    task, worker, source: Pointer, weights: Pointer, out: Pointer, values_memory: Pointer, products_memory: Pointer,
-    spare_memory: Pointer, spare_size: int, room: int, input_code: int, output_code: int, full: int, last: int,
+    task, worker, source: Pointer, weights: Pointer, bias: Pointer, out: Pointer, values_memory: Pointer,
+    products_memory: Pointer, spare_memory: Pointer, spare_size: int, room: int, input_code: int, output_code: int,
+    full: int, last: int,
     rows_at_once: int, lanes: int, tiles: int, last_lanes: int, height: int, width: int, channels: int, side: int,
     span: int, step: int, in_phases: int, top: int, tile_rows: int, tile_columns: int, count: int, out_height: int,
     out_width: int, out_channels: int, outputs: int, out_phases: int, offset_0: int, offset_1: int, of_lane: int
@@ -441,8 +450,8 @@ def convolve_tiles(
                 last, rows_at_once
             )  # fmt: skip
     put_tiles(
-        products, room, products_wide, out, out_height, out_width, out_channels, side, outputs, out_phases, offset_0,
-        offset_1, tile_rows, tile_columns, first, here, spare, output_code, out_channels // of_lane
+        products, room, products_wide, bias, out, out_height, out_width, out_channels, side, outputs, out_phases,
+        offset_0, offset_1, tile_rows, tile_columns, first, here, spare, output_code, out_channels // of_lane
     )  # fmt: skip
 
 
@@ -476,7 +485,8 @@ def multiply_values(
 
 @kernel
 def products_to_tiles(
-    task, worker, products: Pointer, out: Pointer, spare_memory: Pointer, spare_size: int, tasks: int, code: int,
+    task, worker, products: Pointer, bias: Pointer, out: Pointer, spare_memory: Pointer, spare_size: int, tasks: int,
+    code: int,
     height: int, width: int, channels: int, side: int, outputs: int, phases: int, offset_0: int, offset_1: int,
     tile_rows: int, tile_columns: int, count: int, of_lane: int
 ):  # fmt: skip
@@ -484,8 +494,8 @@ def products_to_tiles(
     first = task * count // tasks
     line = phases * phases * channels
     put_tiles(
-        advanced(products, first * line), count, line, out, height, width, channels, side, outputs, phases, offset_0,
-        offset_1, tile_rows, tile_columns, first, (task + 1) * count // tasks - first,
+        advanced(products, first * line), count, line, bias, out, height, width, channels, side, outputs, phases,
+        offset_0, offset_1, tile_rows, tile_columns, first, (task + 1) * count // tasks - first,
         advanced(spare_memory, worker * spare_size), code, channels // of_lane
     )  # fmt: skip
 
@@ -620,7 +630,7 @@ def _room(count: int, rows: int, inputs: int, outputs: int, points: int, itemsiz
 class Convolution:
     """`convolve_tiles` for one geometry; `transposed` where the outputs have the phases (an input gradient)."""
 
-    def __init__(self, g: Geometry, transposed: bool):
+    def __init__(self, g: Geometry, transposed: bool, biased: bool):
         f, lanes = g.transforms, machine().lanes(g.itemsize)
         m, n = f.outputs, f.points
         if transposed and g.phases > 1:
@@ -652,7 +662,7 @@ class Convolution:
         self.rows = even_rows(self.count if self.shared else self.room, most)
         codes = block(self.rows, wide, g.itemsize), block(self.rows, last_wide, g.itemsize)
         input_code = transform(f.input, n, n, g.itemsize)
-        output_code = transform(f.output, n, m, g.itemsize)
+        output_code = transform(f.output, n, m, g.itemsize, biased)
         self.weight_code = transform(f.weight, f.taps, n, g.itemsize)
         self.points, self.taps, self.phases, self.out_phases = n, f.taps, g.phases, out_phases
         self.inputs, self.outputs = g.inputs, g.outputs
@@ -683,7 +693,7 @@ class Convolution:
         )
         return values
 
-    def run(self, source: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
+    def run(self, source: np.ndarray, values: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
         threads, dtype, points = get_num_threads(), source.dtype, self.points**2
         spare = scratch("winograd spare", self.spare_size * threads, dtype)
         if self.shared:
@@ -691,11 +701,11 @@ class Convolution:
             products = scratch("winograd products", points * self.count * self.all_outputs, dtype)
             tiles_to_values(self.tasks, source, tiles, spare, *self.input_settings)
             multiply_values(points * self.tiles, tiles, values, products, *self.multiply_settings)
-            products_to_tiles(self.tasks, products, out, spare, *self.output_settings)
+            products_to_tiles(self.tasks, products, bias, out, spare, *self.output_settings)
             return
         tiles = scratch("winograd values", threads * points * self.room * self.all_inputs, dtype)
         products = scratch("winograd products", threads * points * self.room * self.all_outputs, dtype)
-        convolve_tiles(self.blocks, source, values, out, tiles, products, spare, *self.settings)
+        convolve_tiles(self.blocks, source, values, bias, out, tiles, products, spare, *self.settings)
 
 
 class WeightGradient:
@@ -822,10 +832,9 @@ def correlate(transforms: Transforms, x, weight, bias, stride: int, padding: int
     geometry = Geometry(
         transforms, n, h, w, c, out_h, out_w, o, stride, padding, x.itemsize, get_num_threads()
     )  # fmt: skip
-    plan = _convolution(geometry, False)
-    plan.run(channels_last(x), plan.weights(ordered_weight(weight, turned=False)), y)
-    if bias is not None:
-        y += bias.reshape(-1, 1, 1)
+    plan = _convolution(geometry, False, bias is not None)
+    bias = None if bias is None else np.ascontiguousarray(bias)
+    plan.run(channels_last(x), plan.weights(ordered_weight(weight, turned=False)), bias, y)
     return y
 
 
@@ -837,8 +846,8 @@ def spread(transforms: Transforms, dy, weight, x_shape, stride: int, padding: in
     geometry = Geometry(
         transforms, n, out_h, out_w, o, h, w, c, stride, own_padding, dy.itemsize, get_num_threads()
     )  # fmt: skip
-    plan = _convolution(geometry, True)
-    plan.run(channels_last(dy), plan.weights(ordered_weight(weight, turned=True)), dx)
+    plan = _convolution(geometry, True, False)
+    plan.run(channels_last(dy), plan.weights(ordered_weight(weight, turned=True)), None, dx)
     return dx
 
 
