@@ -12,15 +12,18 @@ from nbclient import NotebookClient
 pytestmark = pytest.mark.checkout
 
 LESSONS = sorted(Path(__file__).parents[1].glob("lessons/[0-9][0-9]_*.py"))
+FAST_CPU = next(path for path in LESSONS if path.stem.endswith("_fast_cpu"))
 
 
 def test_there_are_lessons():
-    assert len(LESSONS) >= 2
+    assert len(LESSONS) >= 3
 
 
 @pytest.mark.slow  # a whole lesson, with what it trains
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_runs_as_a_notebook(path, tmp_path, monkeypatch):
+    if path == FAST_CPU:
+        pytest.importorskip("numba")
     monkeypatch.setenv("MINITORCH_CV_LESSON", "quick")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # the older layout of Jupyter's folders warns
     notebook = jupytext.read(path)
@@ -38,3 +41,11 @@ def test_a_lesson_takes_one_mode():
     )
     assert run.returncode == 2
     assert run.stderr.endswith("error: argument --full: not allowed with argument --quick\n")
+
+
+def test_a_lesson_of_kernels_without_numba():
+    code = f"import sys; sys.modules['numba'] = None; import runpy; runpy.run_path({str(FAST_CPU)!r})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("This lesson compiles kernels, for which it needs numba and llvmlite (")
+    assert run.stdout.count("\n") == 1
