@@ -29,7 +29,6 @@ import os
 import subprocess
 import sys
 import time
-import zlib
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -84,13 +83,6 @@ def step(name, function, flops, moved):
     return seconds
 
 
-def own_kernel(function):
-    """A kernel that you may change: machine code is kept on disk by name, so the name gets a hash of what it does."""
-    made, code = compiler.kernel(function), function.__code__
-    made.name += f".{zlib.crc32(repr((code.co_code, code.co_consts, code.co_names)).encode()):08x}"
-    return made
-
-
 # %% [markdown]
 # ## 1. The definition
 #
@@ -109,7 +101,7 @@ def by_definition(x, w, y):
         y[n, o, p, q] += w[o, c, i, j] * x[n, c, p + i, q + j]
 
 
-@own_kernel
+@compiler.kernel
 def seven_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, channels: int, outputs: int):
     """x [n][c][size + 2][size + 2], w [o][c][3][3], y [n][o][size][size]: as in the formula."""
     for o in range(outputs):
@@ -124,7 +116,7 @@ def seven_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, cha
                 y[((task * outputs + o) * size + p) * size + q] = total
 
 
-@own_kernel
+@compiler.kernel
 def channels_last_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, channels: int, outputs: int):
     """x [n][size + 2][size + 2][c], w [3][3][c][o], y [n][size][size][o]: the innermost loop meets neighbours."""
     for p in range(size):
@@ -204,7 +196,7 @@ time.sleep(0.2)  # BLAS has threads of its own, which watch for work for a while
 lesson.section("3. The micro-kernel")
 
 
-@own_kernel
+@compiler.kernel
 def repeat_block(
     task, worker, a: Pointer, b: Pointer, out: Pointer, code: int, rows: int, wide: int, depth: int, repeats: int
 ):  # fmt: skip
@@ -217,7 +209,7 @@ def repeat_block(
         )  # fmt: skip
 
 
-@own_kernel
+@compiler.kernel
 def copy(task, worker, x: Pointer, y: Pointer, n: int, tasks: int):
     for i in range(task * n // tasks, (task + 1) * n // tasks):
         y[i] = x[i]

@@ -61,7 +61,8 @@ def test_two_processes_at_once(tmp_path):
 
 
 def test_other_vectors_other_code(tmp_path):
-    assert run(tmp_path)["folder"] != run(tmp_path, MINITORCH_CV_VECTORS="128")["folder"]
+    folders = {run(tmp_path, MINITORCH_CV_VECTORS=vectors)["folder"] for vectors in ("avx2", "128")}
+    assert len(folders) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="this system has no users by number")
@@ -76,3 +77,19 @@ def test_no_code_is_taken_from_a_folder_that_others_can_write(tmp_path):
     folder = run(tmp_path)["folder"]
     os.chmod(folder, 0o777)
     assert run(tmp_path)["folder"] == "None"
+
+
+def test_a_readers_own_kernel_is_compiled_when_it_changes(tmp_path):
+    script = tmp_path / "own.py"
+    text = (
+        "from __future__ import annotations\nimport numpy as np\n"
+        "from minitorch_cv.kernels.cpu.compiler import Pointer, kernel, number\n"
+        "@kernel\ndef scaled(task, worker, x: Pointer, y: Pointer, n: int):\n"
+        "    for i in range(n):\n        y[i] = x[i] * number(x, FACTOR)\n"
+        "x = np.ones(3)\ny = np.empty(3)\nscaled(1, x, y, 3)\nprint(y[2])\n"
+    )
+    for factor in ("2.0", "3.0", "2.0"):
+        script.write_text(text.replace("FACTOR", factor))
+        environment = {**os.environ, "MINITORCH_CV_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, script], env=environment, capture_output=True, encoding="utf-8")
+        assert done.stdout.strip() == factor, done.stderr
