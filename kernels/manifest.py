@@ -37,6 +37,7 @@ BODIES: list[Body] = [
     *_on_cpu("attention", "masked_attention"),
     *_on_cpu("matmul", "linear", "matmul"),
     *_on_cpu("softmax", "softmax", "softmax_cross_entropy"),
+    *_on_cpu("loss", "binary_cross_entropy_with_logits"),
     *_on_cpu("local_response_norm", "local_response_norm"),
     *_on_cpu("group_norm", "group_norm"),
     *_on_cpu("pool2d", "max_pool2d", "max_pool2d_input_gradient", "avg_pool2d", "avg_pool2d_input_gradient"),

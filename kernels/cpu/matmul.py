@@ -54,9 +54,12 @@ def multiply_tile(
 def multiply(
     task, worker, a: Pointer, packed: Pointer, bias: Pointer, y: Pointer, of_row: int, of_depth: int, rows: int,
     columns: int, depth: int, lanes: int, tiles: int, last_tile: int, last_lanes: int, at_once: int, full: int,
-    full_rest: int, last: int, last_rest: int, chunk: int, chunks: int, at_a_time: int
+    full_rest: int, last: int, last_rest: int, chunk: int, chunks: int, at_a_time: int, of_packed_row: int
 ):  # fmt: skip
-    """Some rows of one tile of a b + bias, where a[r, k] lies at r of_row + k of_depth."""
+    """Some rows of one tile of a b + bias, where a[r, k] lies at r of_row + k of_depth.
+
+    b is packed by tiles (`of_packed_row` 0), or has its rows that far apart.
+    """
     size = address(a, 1) - address(a, 0)
     tile, first = task // chunks, task % chunks * chunk
     here = min(chunk, rows - first)
@@ -67,13 +70,16 @@ def multiply(
     if first + here == rows:
         code_of_rest = last_rest if is_last else full_rest
     out = address(y, first * columns + tile * lanes)
+    b, b_row = address(packed, tile * lanes * depth), wide
+    if of_packed_row != 0:
+        b, b_row = address(packed, tile * lanes), of_packed_row * size
     start, start_row = 0, 0
     if address(bias, 0) != 0:
         start = address(bias, tile * lanes)
     for k in range(0, depth, at_a_time):
         multiply_tile(
             address(a, first * of_row + k * of_depth), of_row * size, of_depth * size,
-            address(packed, tile * lanes * depth) + k * wide, wide, out, columns * size, start, start_row, here,
+            b + k * b_row, b_row, out, columns * size, start, start_row, here,
             min(at_a_time, depth - k), at_once, code, code_of_rest, last_lanes
         )  # fmt: skip
         start, start_row = out, columns * size
@@ -102,13 +108,17 @@ def product(a: np.ndarray, a_strides: tuple, b: np.ndarray, b_strides: tuple, si
     rows, depth, columns = sizes
     tasks, packed_size, settings = _plan(rows, columns, depth, a.itemsize, get_num_threads())
     lanes, tiles, last_tile = settings[3:6]
+    y = empty((rows, columns), a.dtype)
+    # Rows 2 KB apart would all meet in a few sets of the first-level cache.
+    if b_strides[1] == 1 and b_strides[0] * b.itemsize % 2048 and rows < 512:
+        multiply(tasks, a, b, bias, y, *a_strides, *settings, b_strides[0])
+        return y
     packed = scratch("packed", packed_size, b.dtype)
     pack_weight(
         tiles,
         *(b, packed, 0, b_strides[1], b_strides[0], 0, 0, 1, 1, depth, columns, lanes, tiles, last_tile, 0, 0),
     )
-    y = empty((rows, columns), a.dtype)
-    multiply(tasks, a, packed, bias, y, *a_strides, *settings)
+    multiply(tasks, a, packed, bias, y, *a_strides, *settings, 0)
     return y
 
 

@@ -171,6 +171,7 @@ def binary_cross_entropy_with_logits(x, target, weight=None, reduction="mean", p
                dt_i = -w_i (x_i + (v - 1) ln s_i) dy / n; "sum" and "none" without 1/n
     Shapes:    x and target alike; weight and pos_weight broadcast to x; y () or, for "none", as x
     Raises:    ValueError where shapes do not fit or the reduction is unknown
+    Kernel:    kernels/cpu/loss.py
     """
     name = "binary_cross_entropy_with_logits"
     target = _checked_target(name, x, target, reduction)

@@ -109,6 +109,12 @@ def test_softmax_of_many_classes(rng):
     compare("softmax_cross_entropy", (x, np.eye(1000)[rng.integers(0, 1000, 300)]), {})
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_of_many_logits(rng, reduction):
+    x, target = 30 * rng.standard_normal((200, 300)), rng.random((200, 300))
+    compare("binary_cross_entropy_with_logits", (x, target), {"reduction": reduction})
+
+
 @pytest.mark.parametrize("rows", [1, 3, 16, 17, 200])
 def test_matrix_products(rng, rows):
     x, weight, bias = rng.standard_normal((rows, 1100)), rng.standard_normal((70, 1100)), rng.standard_normal(70)
