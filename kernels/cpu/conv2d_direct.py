@@ -33,7 +33,7 @@ from .compiler import Pointer, address, advanced, call_block, helper, kernel, nu
 from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block
-from .packing import even_rows, pack_weight, strides_in_numbers, tiling
+from .packing import even_rows, pack_weight, strides_in_numbers, tiling, transposing
 from .threads import get_num_threads
 
 BAND_BYTES = 160 * 1024
@@ -467,7 +467,7 @@ class Walk:
         pack_weight(
             self.groups * self.tiles * kh,
             *(weight, packed, start, of_output, of_input, *of_tap, kh, kw, self.inputs, self.outputs),
-            *(self.lanes, self.tiles, self.last_tile, *of_group),
+            *(self.lanes, self.tiles, self.last_tile, *of_group, *transposing(weight.itemsize)),
         )
         return packed
 

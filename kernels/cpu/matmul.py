@@ -26,7 +26,7 @@ from .conv2d_direct import sum_rows
 from .machine import machine
 from .memory import contiguous, empty, scratch
 from .microkernel import block
-from .packing import even_rows, pack_weight, tiling
+from .packing import even_rows, pack_weight, tiling, transposing
 from .threads import get_num_threads
 
 FEW_ROWS = 16
@@ -117,6 +117,7 @@ def product(a: np.ndarray, a_strides: tuple, b: np.ndarray, b_strides: tuple, si
     pack_weight(
         tiles,
         *(b, packed, 0, b_strides[1], b_strides[0], 0, 0, 1, 1, depth, columns, lanes, tiles, last_tile, 0, 0),
+        *transposing(b.itemsize),
     )
     multiply(tasks, a, packed, bias, y, *a_strides, *settings, 0)
     return y

@@ -10,6 +10,7 @@ from . import threads, winograd
 from .compiler import KERNELS
 from .machine import machine
 from .microkernel import block
+from .packing import transposition
 
 VECTORS = (1, 2, 3)
 """How wide `packing.tiling` makes a tile."""
@@ -29,5 +30,6 @@ def pieces(dtypes: tuple[str, ...]) -> Iterator[tuple[str, Callable[[], object]]
                 for ragged in (False, True):
                     name = f"micro-kernel {rows} x {vectors} {dtype}"
                     yield name, lambda r=rows, v=vectors, g=ragged, size=itemsize: block(r, v, size, g)
+        yield f"transposition {dtype}", lambda size=itemsize: transposition(size)
         for f in winograd.BY_NAME.values():
             yield f"Winograd {f.outputs}, {f.taps} {dtype}", lambda f=f, size=itemsize: winograd.codes(f, size)

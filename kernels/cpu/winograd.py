@@ -39,7 +39,7 @@ from .compiler import INT64, Pointer, address, advanced, call_block, call_transf
 from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block
-from .packing import even_rows, order_weight, strides_in_numbers, tiling
+from .packing import even_rows, order_weight, strides_in_numbers, tiling, transposing
 from .threads import get_num_threads
 
 # The transforms in one dimension, on anything that can be added and multiplied by a number: numbers, arrays, and the
@@ -786,6 +786,7 @@ def ordered_weight(weight: np.ndarray, turned: bool) -> np.ndarray:
     order_weight(
         kh * kw * pieces,
         *(weight, ordered, start, of_output, of_input, of_i, of_j, kw, inputs, outputs, pieces),
+        *transposing(weight.itemsize),
     )
     return ordered
 
