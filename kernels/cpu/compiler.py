@@ -54,7 +54,7 @@ class Kernel:
         self.function = function
         module = function.__module__
         self.name = f"{module.rpartition('.')[2]}.{function.__name__}"
-        if not module.startswith(__package__ + "."):  # a reader's own, which the folder's hash knows nothing of
+        if not module.startswith(f"{__package__}."):  # a reader's own, which the folder's hash knows nothing of
             self.name += "." + hashlib.sha256(marshal.dumps(function.__code__)).hexdigest()[:12]
         self.kinds = list(function.__annotations__.values())
         expected = function.__code__.co_argcount - 2
