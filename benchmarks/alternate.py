@@ -49,17 +49,19 @@ def processor_seconds() -> float | None:
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
+def seconds_of(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def turn(call: Callable[[], object], calls: int, warm: bool) -> tuple[list[float], bool]:
     """Seconds of each call, and whether other processes worked meanwhile."""
     time.sleep(PAUSE)
     if warm:
         call()
     machine, own, start = processor_seconds(), time.process_time(), time.perf_counter()
-    seconds = []
-    for _ in range(calls):
-        before = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - before)
+    seconds = [seconds_of(call) for _ in range(calls)]
     if machine is None:
         return seconds, False
     after = processor_seconds()
@@ -73,18 +75,17 @@ def alternate(
     seconds: float = 0.25,
     repetitions: int = 2,
     warm_limit: float = 1.0,
+    costs: dict[str, float] | None = None,
 ) -> Times:
     """Medians over `rounds` rounds whose turns take `seconds` each, or one call where that is longer.
 
     Up to `repetitions` times as many rounds are tried for clean ones. Functions whose call takes longer than
-    `warm_limit` seconds are not called untimed.
+    `warm_limit` seconds are not called untimed. `costs` are seconds of a call, where they are known already; else each
+    function is called twice to learn them.
     """
     calls, warm = {}, {}
     for name, call in functions.items():
-        call()
-        start = time.perf_counter()
-        call()
-        cost = max(time.perf_counter() - start, 1e-6)
+        cost = costs[name] if costs else max(min(seconds_of(call) for _ in range(2)), 1e-6)
         calls[name], warm[name] = max(1, min(100, int(seconds / cost))), cost < warm_limit
     clean, loaded = [], []
     while len(clean) < rounds and len(clean) + len(loaded) < rounds * repetitions:

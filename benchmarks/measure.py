@@ -63,14 +63,20 @@ def row(name: str, rounds: str = "7", thorough: str = "yes") -> dict[str, Any]:
     kinds = [steps.OURS, steps.TORCH] + [steps.LAST] * job.channels_last
     sides = {kind: steps.make_side(kind, job, weights) for kind in kinds}
     full = thorough == "yes"
-    checked = first_step(job, sides, weights, drawn[0], full)
+    checked, losses = first_step(job, sides, weights, drawn[0], full)
     del weights
-    losses = {kind: [side.step(drawn[i % len(drawn)]) for i in range(5 if full else 2)] for kind, side in sides.items()}
+    costs = {}
+    for kind, side in sides.items():
+        while len(losses[kind]) < (5 if full else 2):
+            start = time.perf_counter()
+            losses[kind].append(side.step(drawn[len(losses[kind]) % len(drawn)]))
+            costs[kind] = time.perf_counter() - start
+    functions = {kind: steps.stepper(side, drawn) for kind, side in sides.items()}
     if full:
-        times = alternate({kind: steps.stepper(side, drawn) for kind, side in sides.items()}, int(rounds))
+        times = alternate(functions, int(rounds))
     else:
-        functions = {kind: steps.stepper(side, drawn) for kind, side in sides.items()}
-        times = alternate(functions, int(rounds), seconds=0.1, repetitions=1, warm_limit=0.2)
+        few = min(int(rounds), 2) if max(costs.values()) > 1.0 else int(rounds)
+        times = alternate(functions, few, seconds=0.1, repetitions=1, warm_limit=0.2, costs=costs)
     others = kinds[1:]
     return {
         "seconds": times.median,
@@ -116,34 +122,42 @@ zero, ReLU or a pooling decides otherwise, and whole entries differ, on every si
 larger than half of the bound, twice that error is the bound."""
 
 
-def first_step(job: Any, sides: dict[str, Any], weights: Any, batch: Any, full: bool) -> dict[str, Any]:
+def first_step(
+    job: Any, sides: dict[str, Any], weights: Any, batch: Any, full: bool
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """How far the gradients (the output, for inference) of each side are from float64's, before any update.
 
-    Of each parameter, the largest difference in units of its largest entry; the worst of all parameters counts. Without
-    `full` they are compared with torch's instead. Parameters whose gradient is zero but for rounding are listed apart.
+    Of each parameter, the largest difference in units of its largest entry; the worst of all parameters counts.
+    Parameters whose gradient is zero but for rounding are listed apart. Without `full` they are compared with torch's
+    instead, and the step is the first of training too. The second result are the losses of the steps of training.
     """
     import steps
 
-    def results(side: Any) -> dict[str, np.ndarray]:
-        side.updating = False
+    losses: dict[str, list[float]] = {kind: [] for kind in sides}
+
+    def results(kind: str) -> dict[str, np.ndarray]:
+        side = sides[kind] if kind in sides else steps.make_side(kind, job, weights)
+        side.updating = not full
         loss = side.step(batch)
         side.updating = True
+        if not full:
+            losses[kind].append(loss)
         return side.gradients() if job.training else {"mean square of the output": np.array([loss])}
 
     against = steps.DOUBLE if full else steps.TORCH
-    reference = results(steps.make_side(against, job, weights) if full else sides[against])
+    reference = results(against)
     sizes = {key: float(np.abs(value).max()) for key, value in reference.items()}
     floor = max(sizes.values()) * (1e-11 if full else 1e-7)
     errors, worst = {}, {}
-    for kind, side in sides.items():
+    for kind in sides:
         if kind == against:
             continue
-        found = results(side)
+        found = results(kind)
         each = {k: float(np.abs(found[k] - reference[k]).max()) / size for k, size in sizes.items() if size > floor}
         worst[kind] = max(each, key=each.__getitem__)
         errors[kind] = each[worst[kind]]
     bound = max([GRADIENT_BOUND] + [2 * error for kind, error in errors.items() if kind != steps.OURS])
-    return {
+    told = {
         "against": against,
         "error": errors,
         "parameter": worst,
@@ -151,6 +165,7 @@ def first_step(job: Any, sides: dict[str, Any], weights: Any, batch: Any, full: 
         "bound": bound,
         "within bound": bool(errors[steps.OURS] <= bound),
     }
+    return told, losses
 
 
 # ---- memory and first steps
@@ -174,7 +189,7 @@ def memory(name: str, kind: str) -> dict[str, Any]:
         steps.twins()
     drawn = steps.batches(job)
     before = peak_megabytes()
-    side = steps.make_side(kind, job, steps.initial_weights(job))
+    side = steps.make_side(kind, job, None)
     for i in range(3):
         side.step(drawn[i])
     after = peak_megabytes()

@@ -260,6 +260,9 @@ JOBS: dict[str, Job] = {
 
 # ---- sides
 
+Weights = list[dict[str, np.ndarray]]
+"""A state for each net."""
+
 
 class Side:
     """A library's nets, optimisers and functions, under the names that the steps use."""
@@ -304,13 +307,17 @@ class Ours(Side):
     F = mt.ops
     no_grad = staticmethod(mt.no_grad)
 
-    def __init__(self, job: Job, weights: list[dict[str, np.ndarray]], dtype: Any = np.float32):
+    def __init__(self, job: Job, weights: Weights | None, dtype: Any = np.float32):
         self.dtype = np.dtype(dtype)
         nets = []
-        for (name, settings), state in zip(job.nets.items(), weights, strict=True):
+        for i, (name, settings) in enumerate(job.nets.items()):
             with mt.nn.init.skipped():
                 net = mt.models.NAMES[name](**settings, **job.ours_only)
-            net.load_state_dict(state)
+            if weights is None:
+                for parameter in net.parameters():
+                    parameter.data.fill(0.01)
+            else:
+                net.load_state_dict(weights[i])
             nets.append(net.to(dtype=self.dtype) if self.dtype != np.float32 else net)
         super().__init__(job, nets, mt.optim.SGD, mt.optim.Adam)
 
@@ -322,15 +329,21 @@ class Ours(Side):
 
 
 class Torch(Side):
-    def __init__(self, job: Job, weights: list[dict[str, np.ndarray]], channels_last: bool = False):
+    def __init__(self, job: Job, weights: Weights | None, channels_last: bool = False):
         import torch
 
         self.F, self.no_grad = torch.nn.functional, torch.no_grad
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.torch, nets = torch, []
-        for (name, settings), state in zip(job.nets.items(), weights, strict=True):
-            net = twins().torch_twin(job.twin or name, **settings, **job.twin_only)
-            net.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
+        for i, (name, settings) in enumerate(job.nets.items()):
+            with torch.device("meta"):  # without memory or values, which take a second for the large ones
+                net = twins().torch_twin(job.twin or name, **settings, **job.twin_only)
+            net = net.to_empty(device="cpu")
+            if weights is None:
+                for values in (*net.parameters(), *net.buffers()):
+                    values.data.fill_(0.01 if values.is_floating_point() else 0)
+            else:
+                net.load_state_dict({key: torch.from_numpy(value) for key, value in weights[i].items()})
             nets.append(net.to(memory_format=self.format))
         super().__init__(job, nets, torch.optim.SGD, torch.optim.Adam)
 
@@ -353,7 +366,7 @@ def twins() -> Any:
     return module
 
 
-def initial_weights(job: Job) -> list[dict[str, np.ndarray]]:
+def initial_weights(job: Job) -> Weights:
     """A state for each net. What starts at zero, and would hide the gradients behind it, is drawn too."""
     states, generator = [], mt.Generator(SEED)
     for name, settings in job.nets.items():
@@ -365,7 +378,8 @@ def initial_weights(job: Job) -> list[dict[str, np.ndarray]]:
     return states
 
 
-def make_side(kind: str, job: Job, weights: list[dict[str, np.ndarray]]) -> Side:
+def make_side(kind: str, job: Job, weights: Weights | None) -> Side:
+    """A side with these weights; with None all are 0.01, which takes no memory beside the net's."""
     if kind in (OURS, DOUBLE):
         return Ours(job, weights, np.float64 if kind == DOUBLE else np.float32)
     return Torch(job, weights, channels_last=kind == LAST)
