@@ -14,7 +14,8 @@ from steps import JOBS, OURS, TORCH, batches, images, initial_weights, make_side
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIZES = (32, 64, 96, 128, 160, 192, 224, 256)
 CLIFF = 1.3
-"""A size is a cliff where an image (a pixel) takes so many times as long as at the best smaller size."""
+"""A size is a cliff where an image (a pixel) takes so many times as long as at the best smaller size. Points that were
+measured beside other processes are not judged."""
 
 
 def series(name: str, sizes: tuple[int, ...], draw: Callable[[int], tuple[Callable, int, float]]) -> list[Any]:
@@ -30,6 +31,8 @@ def series(name: str, sizes: tuple[int, ...], draw: Callable[[int], tuple[Callab
         times = alternate({kind: stepper(side, drawn) for kind, side in sides.items()}, 3, seconds=0.1)
         cost = {kind: seconds / units for kind, seconds in times.median.items()}
         cliff = [kind for kind in cost if kind in best and cost[kind] > CLIFF * best[kind]]
+        if times.foreign_load:
+            cliff = []  # it may be the other processes' doing
         best = {kind: min(cost[kind], best.get(kind, cost[kind])) for kind in cost}
         told = {"size": size, "images": count, "seconds": times.median, "cliff": cliff}
         points.append({**told, "foreign load": times.foreign_load})
