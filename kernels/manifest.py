@@ -8,8 +8,9 @@ from typing import NamedTuple
 class Body(NamedTuple):
     """A body of the same shape as the portable one: `function(operands..., settings...) -> (value, backward)`.
 
-    It is chosen where every floating operand is on `device` and of one of `dtypes`, and where `function.accepts`, if it
-    has one, says so for the call's arguments. `error_bound` is its largest error in float32, relative to the largest
+    It is chosen where every floating operand is on `device` and all are of one and the same of `dtypes`, where no
+    operand is an array of integers or booleans unless it `takes_integers`, and where `function.accepts`, if it has one,
+    says so for the call's arguments. `error_bound` is its largest error in float32, relative to the largest
     value and measured against the portable body in float64; None stands for twice the portable body's own error.
     """
 
@@ -19,6 +20,7 @@ class Body(NamedTuple):
     module: str
     function: str
     error_bound: float | None = None
+    takes_integers: bool = False
 
 
 def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> list[Body]:
@@ -40,7 +42,8 @@ BODIES: list[Body] = [
     *_on_cpu("loss", "binary_cross_entropy_with_logits"),
     *_on_cpu("local_response_norm", "local_response_norm"),
     *_on_cpu("group_norm", "group_norm"),
-    *_on_cpu("pool2d", "max_pool2d", "max_pool2d_input_gradient", "avg_pool2d", "avg_pool2d_input_gradient"),
+    *(b._replace(takes_integers=True) for b in _on_cpu("pool2d", "max_pool2d_input_gradient")),
+    *_on_cpu("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
 ]
 

@@ -46,5 +46,8 @@ def numerics_state() -> dict[str, Any]:
 
 def load_numerics_state(state: Mapping[str, Any]) -> None:
     """Go on as `state` says: the same algorithms, even where a timing would now choose others."""
+    choices = state["choices"]
+    if not isinstance(choices, Mapping) or any(not isinstance(text, str) for item in choices.items() for text in item):
+        raise ValueError(f"load_numerics_state: choices expects names by names; it is {choices!r}")
     set_numerics(state["mode"])
-    numerics.choices.update(state["choices"])
+    numerics.choices.update(choices)

@@ -137,28 +137,34 @@ def choose(operation: Operation, faster: list, arrays: list, settings: dict[str,
 
 
 def _suits(entry: manifest.Body, arrays: list) -> bool:
-    found = False
+    """Whether all floating operands are of one dtype that the body knows, aligned, and on its device."""
+    met = None
     for a in arrays:
         if isinstance(a, np.ndarray) or is_array(a):
             dtype = a.dtype
-            if dtype.kind == "f":
-                found = True
-                if _DTYPE_NAMES.get(dtype, "") not in entry.dtypes or device_of(a) != entry.device:
+            if dtype.kind != "f":
+                if not entry.takes_integers:
                     return False
-    return found
+            elif (dtype != met if met is not None else _DTYPE_NAMES.get(dtype, "") not in entry.dtypes) or (
+                device_of(a) != entry.device or not getattr(a.flags, "aligned", True)
+            ):
+                return False
+            else:
+                met = dtype
+    return met is not None
 
 
 _DTYPE_NAMES = {np.dtype(name): name for name in ("float16", "float32", "float64")}
 
 
-def faster_update(name: str, parameters: list, *states: list) -> Callable | None:
+def faster_update(name: str, parameters: list, gradients: list, *states: list) -> Callable | None:
     """The faster body of an optimiser's update, where there is one for these arrays."""
     if PORTABLE_ONLY:
         return None
     for entry in manifest.UPDATES:
-        if entry.operation == name and _suits(entry, [*parameters, *itertools.chain(*states)]):
+        if entry.operation == name and _suits(entry, [*parameters, *gradients, *itertools.chain(*states)]):
             body = _loaded(entry)
-            if body is not None and body.accepts(parameters, *states):
+            if body is not None and body.accepts(parameters, gradients, *states):
                 return body
     return None
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Pointer, address, helper, kernel, number, power_of_two, rounded
+from .compiler import Pointer, address, helper, kernel, multiply_add, number, power_of_two, rounded
 from .memory import empty, in_order, layout, order_in_memory
 from .threads import get_num_threads
 
@@ -23,21 +23,23 @@ from .threads import get_num_threads
 @helper
 def exponential(like, x):
     """e^x in the element type of the array `like`; 0 and infinity beyond its range."""
-    low, high = number(like, -87.0), number(like, 88.0)
+    low, high = number(like, -87.33), number(like, 88.37)
     if address(like, 1) - address(like, 0) == 8:
-        low, high = number(like, -708.0), number(like, 709.0)
+        low, high = number(like, -708.39), number(like, 709.43)
     inside = low if x < low else (high if x > high else x)
     n = rounded(inside * number(like, 1.4426950408889634))
-    # ln 2 in two parts: n times the first is exact.
+    # ln 2 in two parts, n times the first exact. Optimisation must not add them up.
     one = number(like, 1.0)
     if address(like, 1) - address(like, 0) == 4:
-        r = (inside - n * number(like, 0.693359375)) + n * number(like, 2.12194440e-4)
+        r = multiply_add(n, number(like, -0.693359375), inside)
+        r = multiply_add(n, number(like, 2.12194440e-4), r)
         p = number(like, 1.3888889e-3)
         p = p * r + number(like, 8.3333333e-3)
         p = p * r + number(like, 4.1666667e-2)
         p = p * r + number(like, 1.6666667e-1)
     else:
-        r = (inside - n * number(like, 0.693145751953125)) - n * number(like, 1.42860682030941723212e-6)
+        r = multiply_add(n, number(like, -0.693145751953125), inside)
+        r = multiply_add(n, number(like, -1.42860682030941723212e-6), r)
         p = number(like, 1.6059043836821613e-10)
         p = p * r + number(like, 2.08767569878681e-09)
         p = p * r + number(like, 2.505210838544172e-08)

@@ -192,6 +192,8 @@ def _without_masks(query, key, value, mask, keep, scale, dropout_p) -> bool:
         and keep is None
         and scale > 0
         and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and query.shape[-1] == key.shape[-1]
+        and key.shape[-2] == value.shape[-2]
         and query.size > 0
         and value.size > 0
         and query.dtype == key.dtype == value.dtype

@@ -41,11 +41,11 @@ def sum_powers(
     for c in range(2 * width):
         own[c] = 0.0
     end = (task + 1) * rows // tasks
-    for first in range(task * rows // tasks, end, 64):
+    for first in range(task * rows // tasks, end, ROWS):
         for c in range(width):
             sums[c] = zero
             squares[c] = zero
-        last = min(end, first + 64)
+        last = min(end, first + ROWS)
         row = first
         while row + 4 <= last:
             x0, x1 = advanced(x, row * width), advanced(x, (row + 1) * width)
@@ -106,11 +106,11 @@ def sum_gradients(
     for c in range(2 * width):
         own[c] = 0.0
     end = (task + 1) * rows // tasks
-    for first in range(task * rows // tasks, end, 64):
+    for first in range(task * rows // tasks, end, ROWS):
         for c in range(width):
             sums[c] = zero
             products[c] = zero
-        for row in range(first, min(end, first + 64)):
+        for row in range(first, min(end, first + ROWS)):
             g0, x0 = advanced(dy, row * width), advanced(x, row * width)
             if mask == 0:
                 for c in range(width):

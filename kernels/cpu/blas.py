@@ -32,8 +32,22 @@ def blas_threads() -> int | None:
     return next((int(function()) for function in _functions("get")), None)
 
 
+_before: int | None = None
+
+
 def hold_blas_to_one_thread() -> None:
     """Let NumPy's OpenBLAS compute in the calling thread alone."""
+    global _before
     if os.environ.get("MINITORCH_CV_BLAS_THREADS") != "keep":
+        _before = _before or blas_threads()
         for function in _functions("set"):
             function(1)
+
+
+def release_blas() -> None:
+    """Give OpenBLAS back the threads that it had."""
+    global _before
+    if _before is not None:
+        for function in _functions("set"):
+            function(_before)
+        _before = None

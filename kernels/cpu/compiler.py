@@ -14,8 +14,8 @@ import ctypes
 import functools
 import hashlib
 import importlib.metadata
-import marshal
 import os
+import re
 import shutil
 import struct
 import sys
@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -55,7 +56,7 @@ class Kernel:
         module = function.__module__
         self.name = f"{module.rpartition('.')[2]}.{function.__name__}"
         if not module.startswith(f"{__package__}."):  # a reader's own, which the folder's hash knows nothing of
-            self.name += "." + hashlib.sha256(marshal.dumps(function.__code__)).hexdigest()[:12]
+            self.name += "." + _hash_of(function)
         self.kinds = list(function.__annotations__.values())
         expected = function.__code__.co_argcount - 2
         if len(self.kinds) != expected or set(self.kinds) - set(_FORMAT):
@@ -86,6 +87,23 @@ class Kernel:
             compile_it = functools.partial(_compile_python, self.function, self.kinds, dtype)
             self.addresses[element] = load(f"{self.name}.{dtype}", compile_it)
         return self.addresses[element]
+
+
+def _hash_of(function: Any) -> str:
+    """Of what a function does, and of the functions and numbers that it finds by name."""
+    digest, pending, seen = hashlib.sha256(), [function], set()
+    while pending:
+        found = pending.pop()
+        code = found.__code__
+        digest.update(repr((code.co_code, code.co_consts, code.co_names)).encode())
+        for name in code.co_names:
+            value = found.__globals__.get(name)
+            if isinstance(value, (int, float)):
+                digest.update(f"{name} {value!r}".encode())
+            elif isinstance(value, FunctionType) and value not in seen:
+                seen.add(value)
+                pending.append(value)
+    return digest.hexdigest()[:12]
 
 
 KERNELS: list[Kernel] = []
@@ -139,6 +157,11 @@ def number(pointer: Any, value: float) -> Any:
 def rounded(x: float) -> float:
     """The nearest whole number."""
     raise TypeError("rounded() is for kernels")
+
+
+def multiply_add(a: float, b: float, c: float) -> float:
+    """a b + c, which no optimisation may take apart."""
+    raise TypeError("multiply_add() is for kernels")
 
 
 def power_of_two(x: float) -> float:
@@ -210,6 +233,18 @@ def _numba() -> Any:
     @type_callable(rounded)
     def _(context):
         return lambda x: x
+
+    @type_callable(multiply_add)
+    def _(context):
+        return lambda a, b, c: a
+
+    @lower_builtin(multiply_add, types.Float, types.Float, types.Float)
+    def _(context, builder, signature, arguments):
+        kind = arguments[0].type
+        name = f"llvm.fmuladd.{'f32' if signature.return_type == types.float32 else 'f64'}"
+        known = builder.module.globals.get(name)
+        function = known or ir.Function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        return builder.call(function, arguments)
 
     @type_callable(power_of_two)
     def _(context):
@@ -360,13 +395,16 @@ def cache_folder() -> Path | None:
 @functools.cache
 def _folder() -> Path | None:
     configured = os.environ.get("MINITORCH_CV_CACHE")
-    if configured:
-        root = Path(configured)
-    elif os.name == "nt":
-        root = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "minitorch-cv"
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv"
-    folder = root / "kernels" / _fingerprint()
+    try:
+        if configured:
+            root = Path(configured)
+        elif os.name == "nt":
+            root = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "minitorch-cv"
+        else:
+            root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv"
+    except RuntimeError:  # a user without a home
+        return None
+    folder = root / "compiled" / _fingerprint()
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -379,10 +417,13 @@ def _folder() -> Path | None:
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove what other versions left and nobody used for a month."""
+    """Remove what other versions of this package wrote more than a month ago: folders named by a hash, nothing else."""
     for other in folder.parent.iterdir():
-        if other != folder and other.is_dir() and time.time() - other.stat().st_atime > 30 * 24 * 3600:
-            shutil.rmtree(other, ignore_errors=True)
+        if other != folder and re.fullmatch(r"[0-9a-f]{20}", other.name) and other.is_dir():
+            files = list(other.iterdir())
+            ours = all(file.suffix in (".o", ".part", ".json") and file.is_file() for file in files)
+            if ours and all(time.time() - file.stat().st_mtime > 30 * 24 * 3600 for file in files):
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _ours(folder: Path) -> bool:
@@ -398,7 +439,8 @@ def _fingerprint() -> str:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     versions = [importlib.metadata.version(package) for package in ("numba", "llvmlite")]
-    digest.update(repr((versions, llvm.llvm_version_info, llvm.get_default_triple(), machine())).encode())
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+    digest.update(repr((versions, settings, llvm.llvm_version_info, llvm.get_default_triple(), machine())).encode())
     return digest.hexdigest()[:20]
 
 

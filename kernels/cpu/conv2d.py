@@ -161,3 +161,16 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
         )
 
     return gather(dy, x, weight_shape, *settings), backward
+
+
+def _not_empty(x, weight, *_, **__) -> bool:
+    return x.size > 0 and weight.size > 0
+
+
+def _not_empty_shapes(first, second, shape, *_, **__) -> bool:
+    return first.size > 0 and second.size > 0 and 0 not in shape
+
+
+conv2d.accepts = _not_empty  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_input_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_weight_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]

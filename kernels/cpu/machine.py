@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
 
+if importlib.util.find_spec("numba") is None:  # LLVM alone cannot compile a kernel
+    raise ModuleNotFoundError("No module named 'numba'", name="numba")
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
 

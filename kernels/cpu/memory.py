@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from collections import defaultdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,8 +49,15 @@ class Block(NamedTuple):
 _starts = itertools.cycle(range(0, PAGE, 5 * 64))
 
 
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+"""Not shared with a forked child, which is what mmap does unless told otherwise."""
+
+
 def _fresh(size: int) -> Block:
-    memory = mmap.mmap(-1, size + PAGE)
+    try:
+        memory = mmap.mmap(-1, size + PAGE, **_PRIVATE)
+    except OSError as error:
+        raise MemoryError(f"memory: {size} bytes expected from the operating system; it says {error}") from None
     if hasattr(mmap, "MADV_HUGEPAGE") and size >= 2**21:
         with contextlib.suppress(OSError):  # a kernel without them
             memory.madvise(mmap.MADV_HUGEPAGE)
@@ -91,7 +99,11 @@ class BufferPool:
             self.bytes_waiting -= rounded
             self.reused += 1
         except IndexError:
-            block = _fresh(rounded)
+            try:
+                block = _fresh(rounded)
+            except MemoryError:  # what waits in other sizes may make room
+                self.clear()
+                block = _fresh(rounded)
         self.bytes_in_use += rounded
         # NumPy makes `owner` the base of its views and of theirs, because its own base, a mapping, is no array.
         owner = np.ndarray(shape, dtype, block.memory, block.start, strides)
@@ -117,14 +129,17 @@ class BufferPool:
 
 
 def _default_limit() -> int:
-    """A quarter of the machine's memory, or $MINITORCH_CV_POOL_MB."""
+    """A quarter of the memory that the process may have, or $MINITORCH_CV_POOL_MB."""
     given = os.environ.get("MINITORCH_CV_POOL_MB", "")
     if given.isdigit():
         return int(given) * 2**20
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return 2 * 2**30
+        available = 8 * 2**30
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; "max" where it has none
+        available = min(available, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return available // 4
 
 
 pool = BufferPool(_default_limit())

@@ -30,7 +30,7 @@ def sgd_pieces(
     """One piece of one array: pieces [task] = (array, begin)."""
     which, begin = pieces[2 * task], pieces[2 * task + 1]
     p, g, v = array_at(like, parameters[which]), array_at(like, gradients[which]), array_at(like, velocities[which])
-    end = min(sizes[which], begin + 16384)
+    end = min(sizes[which], begin + PIECE)
     rate, decay = number(like, lr), number(like, weight_decay)
     keep, add = number(like, momentum), number(like, 1.0 - dampening)
     if momentum == 0.0:
@@ -67,7 +67,7 @@ def adam_pieces(
     b1, a1, b2, a2 = number(like, beta1), number(like, 1.0 - beta1), number(like, beta2), number(like, 1.0 - beta2)
     step, root, small = number(like, rate), number(like, correction), number(like, eps)
     decay, kept = number(like, weight_decay), number(like, shrink)
-    for i in range(begin, min(sizes[which], begin + 16384)):
+    for i in range(begin, min(sizes[which], begin + PIECE)):
         w = p[i] * kept
         d = g[i] + decay * w
         mean = b1 * m[i] + a1 * d
@@ -97,8 +97,8 @@ class _Table:
 
 
 def _axes(x: np.ndarray) -> tuple[int, ...]:
-    """The order of the axes in memory."""
-    return tuple(sorted(range(x.ndim), key=lambda axis: (-x.strides[axis], axis)))
+    """The order of the axes in memory; those of length 1 first, where their strides say nothing."""
+    return tuple(sorted(range(x.ndim), key=lambda axis: (x.shape[axis] > 1, -x.strides[axis], axis)))
 
 
 def sgd_step(
@@ -149,11 +149,19 @@ def _dense(x: np.ndarray) -> bool:
     return x.size > 0 and x.transpose(_axes(x)).flags.c_contiguous
 
 
-def accepts(parameters: Sequence[np.ndarray], *states: Sequence[np.ndarray]) -> bool:
-    """Whether the kernels can walk these arrays: parameters without gaps, states laid out as they are."""
-    return all(_dense(p) for p in parameters) and all(
-        s.strides == p.strides for arrays in states for s, p in zip(arrays, parameters, strict=True)
+def accepts(parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], *states: Sequence[np.ndarray]) -> bool:
+    """Whether the kernels can walk these arrays: one dtype, parameters without gaps, states laid out as they are."""
+    dtype = parameters[0].dtype
+    return (
+        all(array.dtype == dtype for arrays in (parameters, gradients, *states) for array in arrays)
+        and all(_dense(p) and p.flags.writeable for p in parameters)
+        and all(_alike(s, p) for arrays in states for s, p in zip(arrays, parameters, strict=True))
     )
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether equal indices lie at equal places. Along an axis of length 1 there is but one index."""
+    return all(s == t for s, t, n in zip(a.strides, b.strides, a.shape, strict=True) if n > 1)
 
 
 sgd_step.accepts = adam_step.accepts = accepts  # pyright: ignore[reportFunctionMemberAccess]

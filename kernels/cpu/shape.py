@@ -57,9 +57,17 @@ def concatenate_operands(*arrays, axis=0) -> Any:
 def _images_along_channels(*arrays, axis=0) -> bool:
     first = arrays[0]
     return axis == 1 and all(
-        a.ndim == 4 and a.size > 0 and a.dtype == first.dtype and a.transpose(CHANNELS_LAST).flags.c_contiguous
+        a.ndim == 4
+        and a.size > 0
+        and a.dtype == first.dtype
+        and _same_pixels(a, first)
+        and a.transpose(CHANNELS_LAST).flags.c_contiguous
         for a in arrays
     )
+
+
+def _same_pixels(a, b) -> bool:
+    return (a.shape[0], *a.shape[2:]) == (b.shape[0], *b.shape[2:])
 
 
 concatenate_operands.accepts = _images_along_channels  # pyright: ignore[reportFunctionMemberAccess]

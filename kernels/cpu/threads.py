@@ -20,14 +20,14 @@ from typing import Any
 
 from llvmlite import ir
 
-from .blas import hold_blas_to_one_thread
+from .blas import hold_blas_to_one_thread, release_blas
 from .compiler import INT64, load, native
 from .machine import cores
 
 # The pool's memory, each number on a cache line of its own: LAUNCH counts the launches; FUNCTION and ARGUMENTS are what
-# a task calls, TASKS how many there are, NEXT the first that nobody has taken; ACTIVE counts the workers that may hold
-# a task, SLEEPING those that must be woken.
-LAUNCH, FUNCTION, ARGUMENTS, TASKS, NEXT, ACTIVE, SLEEPING = range(0, 7 * 128, 128)
+# a task calls, TASKS how many there are, LEFT how many nobody has taken; ACTIVE counts the workers that may hold one,
+# SLEEPING those that must be woken, OWED those of them whose alarm did not ring yet.
+LAUNCH, FUNCTION, ARGUMENTS, TASKS, LEFT, ACTIVE, SLEEPING, OWED = range(0, 8 * 128, 128)
 
 WATCHES = 1000
 """How often a worker looks for a launch before it sleeps: some 0.3 ms."""
@@ -81,9 +81,10 @@ class _Writer:
         draw, work = self.block("draw"), self.block("work")
         self.build.branch(draw)
         self.build.position_at_end(draw)
-        task = self.add(NEXT, 1)
-        self.build.cbranch(self.build.icmp_signed("<", task, self.get(TASKS)), work, then)
+        left = self.add(LEFT, -1)
+        self.build.cbranch(self.build.icmp_signed(">", left, self.number(0)), work, then)
         self.build.position_at_end(work)
+        task = self.build.sub(self.get(TASKS), left)
         kind = ir.FunctionType(ir.VoidType(), [INT64] * 3).as_pointer()
         self.build.call(self.build.inttoptr(self.get(FUNCTION), kind), [task, worker, self.get(ARGUMENTS)])
         self.build.branch(draw)
@@ -91,9 +92,10 @@ class _Writer:
 
 
 def _launch_module(symbol: str) -> str:
-    """launch(pool, function, arguments, tasks): compute with the workers that are awake; how many sleep, to be woken.
+    """launch(pool, function, arguments, tasks): let the workers that are awake begin; how many sleep, to be woken.
 
-    They are woken by a second function, finish(pool): by then they are on their way.
+    LEFT is written last, and alone decides who has a task: a worker that comes late from the launch before finds none,
+    or takes one of this launch, of which it then knows everything.
     """
     module = ir.Module()
     write = _Writer(module, symbol, INT64, 4)
@@ -101,9 +103,12 @@ def _launch_module(symbol: str) -> str:
     write.put(FUNCTION, function)
     write.put(ARGUMENTS, arguments)
     write.put(TASKS, tasks)
-    write.put(NEXT, write.number(0))
+    write.put(LEFT, tasks)
     write.add(LAUNCH, 1)
-    write.build.ret(write.build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst"))
+    sleepers = write.build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst")
+    owed = write.build.add(write.get(OWED), sleepers)
+    write.put(OWED, owed)
+    write.build.ret(owed)
     return str(module)
 
 
@@ -126,7 +131,7 @@ def _work_module(symbol: str) -> str:
     """work(pool, worker, seen, watches): take part in each launch after number `seen`; return when none came for long.
 
     A worker counts itself ACTIVE before it draws a task, and the launching thread waits until nobody is. So nobody
-    computes after a launch has ended; and one that comes too late finds no task, or one of the next launch.
+    computes after a launch has ended.
     """
     module = ir.Module()
     write = _Writer(module, symbol, INT64, 4)
@@ -183,8 +188,9 @@ class Pool:
         self.threads = threads
         if threads > 1:
             hold_blas_to_one_thread()
-        self._memory = ctypes.create_string_buffer(8 * 128)
+        self._memory = ctypes.create_string_buffer(9 * 128)
         self._address = (ctypes.addressof(self._memory) + 127) // 128 * 128
+        self._owed = ctypes.c_int64.from_address(self._address + OWED)
         self._taken = threading.Lock()
         self._alarm = threading.Semaphore(0)
         self._running = True
@@ -205,10 +211,14 @@ class Pool:
         """Call function(task, worker, arguments) for every task."""
         if tasks > 1 and self.threads > 1 and self._taken.acquire(blocking=False):
             try:
-                sleepers = self._launch(self._address, function, arguments, tasks)
-                if sleepers:
-                    self._alarm.release(sleepers)
-                self._finish(self._address)
+                # Whatever interrupts it, a launch is finished: workers may be writing into the caller's arrays.
+                try:
+                    owed = self._launch(self._address, function, arguments, tasks)
+                    if owed:
+                        self._alarm.release(owed)
+                        self._owed.value = 0
+                finally:
+                    self._finish(self._address)
             finally:
                 self._taken.release()
         else:
@@ -258,13 +268,18 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Compute with so many threads from now on. Raises ValueError unless at least one."""
+    """Compute with so many threads from now on; not to be called while another thread computes.
+
+    Raises ValueError unless at least one.
+    """
     global _pool
     if threads < 1:
         raise ValueError(f"set_num_threads: threads expects a number >= 1; it is {threads}")
     before, _pool = _pool, Pool(threads)
     if before is not None:
         before.close()
+    if threads == 1:
+        release_blas()
 
 
 def _after_fork() -> None:

@@ -29,7 +29,7 @@ def timed_choice(key: str, ways: dict[str, Callable[[], Any]]) -> str:
     if len(ways) == 1:
         return next(iter(ways))
     key = f"{key}, {get_num_threads()} threads"
-    if key not in numerics.choices:
+    if numerics.choices.get(key) not in ways:
         if _from_disk is None:
             _from_disk = _read()
         chosen = _from_disk.get(key)
@@ -53,10 +53,10 @@ def _fastest(ways: dict[str, Callable[[], Any]]) -> str:
 
 
 def choices_file() -> Path | None:
-    """Where choices are remembered, under the machine's name; None where nothing can be written."""
+    """Where choices are remembered, beside the kernels that were timed; None where nothing can be written."""
     folder = cache_folder()
     machine = re.sub(r"[^A-Za-z0-9.-]", "_", platform.node()) or "machine"
-    return None if folder is None else folder.parent / f"choices-{machine}.json"
+    return None if folder is None else folder / f"choices-{machine}.json"
 
 
 def _read() -> dict[str, str]:

@@ -148,7 +148,10 @@ class Optimizer:
             if key == "step":
                 state[key] = int(value)
             else:
-                state[key] = to_device(np.asarray(value).astype(parameter.dtype), parameter.device)
+                # In the parameter's layout: a resumed run goes on with the same bits.
+                own = array_namespace(parameter.data).empty_like(parameter.data)
+                own[...] = to_device(np.asarray(value).astype(parameter.dtype), parameter.device)
+                state[key] = own
         return state
 
     def __repr__(self) -> str:
@@ -205,7 +208,7 @@ class SGD(Optimizer):
                     array_namespace(p).empty_like(p) if first else s["momentum_buffer"]
                     for p, s in zip(parameters, states, strict=True)
                 ]
-            faster = faster_update("sgd_step", parameters, *([] if velocities is None else [velocities]))
+            faster = faster_update("sgd_step", parameters, gradients, *([] if velocities is None else [velocities]))
             if faster is None:
                 super()._update_group(group, alike)
                 continue
@@ -259,11 +262,13 @@ class Adam(Optimizer):
             if not state:
                 zeros = array_namespace(parameter).zeros_like
                 state.update(step=0, exp_avg=zeros(parameter), exp_avg_sq=zeros(parameter))
-        for step in sorted({state["step"] for _, _, state in members}):
-            alike = [m for m in members if m[2]["step"] == step]
+        by_step: dict[int, list[Member]] = {}
+        for member in members:
+            by_step.setdefault(member[2]["step"], []).append(member)
+        for step, alike in by_step.items():
             parameters, gradients, states = map(list, zip(*alike, strict=True))
             moments = [[s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states]]
-            faster = faster_update("adam_step", parameters, *moments)
+            faster = faster_update("adam_step", parameters, gradients, *moments)
             if faster is None:
                 super()._update_group(group, alike)
                 continue

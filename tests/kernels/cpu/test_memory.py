@@ -1,6 +1,7 @@
 """The buffer pool: memory is used again when nobody can see it any more, and never before."""
 
 import gc
+import os
 import threading
 
 import numpy as np
@@ -95,3 +96,16 @@ def test_several_threads_share_no_block(pool):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_memory_of_its_own(pool):
+    array = pool.empty(SHAPE, np.float32)
+    array[...] = 1.0
+    child = os.fork()
+    if child == 0:
+        array[...] = 7.0
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (array == 1.0).all()

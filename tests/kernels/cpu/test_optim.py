@@ -20,6 +20,52 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_step_at_a_time(name):
+    """A parameter whose first gradient comes later takes one step for each gradient, as one alone does."""
+    late, alone = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+    other = nn.Parameter(np.ones(3))
+    together, single = OPTIMIZERS[name]([other, late]), OPTIMIZERS[name]([alone])
+    other.grad = mt.Tensor(np.ones(3))
+    together.step()
+    for _ in range(2):
+        for p in (other, late, alone):
+            p.grad = mt.Tensor(np.ones(3))
+        together.step()
+        single.step()
+    assert np.allclose(late.numpy(), alone.numpy())
+
+
+def test_types_are_not_mixed():
+    """Parameters of two types in a group: each is updated in its own."""
+    double, single = nn.Parameter(np.ones(100)), nn.Parameter(np.ones(100, np.float32))
+    optimizer = optim.SGD([double, single], 0.5)
+    double.grad, single.grad = mt.Tensor(np.ones(100)), mt.Tensor(np.ones(100, np.float32))
+    optimizer.step()
+    assert (double.numpy() == 0.5).all() and (single.numpy() == 0.5).all()
+
+
+@pytest.mark.parametrize("make", [lambda ps: optim.SGD(ps, 0.1, momentum=0.9), lambda ps: optim.Adam(ps, 0.1)])
+def test_a_loaded_state_goes_on_with_the_same_bits(make, tmp_path, rng):
+    from minitorch_cv.training.checkpoint import load_checkpoint, save_checkpoint
+
+    weights = nn.Conv2d(5, 7, 3, generator=mt.Generator(0)).weight, nn.Conv2d(5, 7, 3, generator=mt.Generator(0)).weight
+    gradients = [rng.standard_normal(weights[0].shape).astype(np.float32) for _ in range(6)]
+    first = make([weights[0]])
+    for step, gradient in enumerate(gradients):
+        weights[0].grad = mt.Tensor(gradient)
+        first.step()
+        if step == 2:
+            weights[1].data[...] = weights[0].data
+            save_checkpoint(tmp_path / "state", first.state_dict())
+    second = make([weights[1]])
+    second.load_state_dict(load_checkpoint(tmp_path / "state"))
+    for gradient in gradients[3:]:
+        weights[1].grad = mt.Tensor(gradient)
+        second.step()
+    assert np.array_equal(weights[0].numpy(), weights[1].numpy())
+
+
 def steps(make, dtype, monkeypatch, portable):
     """Weights after four steps; a parameter joins at the second one."""
     if portable:
@@ -29,6 +75,7 @@ def steps(make, dtype, monkeypatch, portable):
     parameters = [
         nn.Conv2d(5, 7, 3, generator=generator).weight,  # its outputs are last in memory
         nn.Linear(300, 70, generator=generator).weight,
+        nn.Conv2d(6, 1, 4, generator=generator).weight,
         nn.Parameter(rng.standard_normal(3)),
         nn.Parameter(rng.standard_normal(())),
     ]
