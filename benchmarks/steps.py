@@ -171,6 +171,7 @@ JOBS: dict[str, Job] = {
         classification,
         (0.65, 0.80),
         (0.50, 0.65),
+        rate=1e-3,
     ),
     "vgg16": Job(
         "VGG-16, 224x224, batch 4",
