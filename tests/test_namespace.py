@@ -60,7 +60,7 @@ def test_as_in_numpy(name):
     x = Tensor(_A, requires_grad=True)
     result = call(xp_of(x), x)
     assert isinstance(result, Tensor)
-    np.testing.assert_array_equal(result.numpy(), expected)
+    np.testing.assert_allclose(result.numpy(), expected, rtol=4e-15)  # a faster body may round otherwise
     assert result.requires_grad == (name not in WITHOUT_GRADIENT)
 
 
