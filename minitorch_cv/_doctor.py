@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from ._numerics import get_numerics
+from ._op import PORTABLE_ONLY
 
 State = Literal["works", "slow", "absent", "broken"]
 MARKS: dict[State, str] = {"works": "✓", "slow": "~", "absent": "-", "broken": "✗"}
@@ -145,12 +146,16 @@ def _numpy() -> list[Finding]:
 
 def _kernels() -> list[Finding]:
     """The kernels on the processor: whether one compiles and computes rightly, with what, and where it is kept."""
+    if PORTABLE_ONLY:
+        detail = "MINITORCH_CV_KERNELS is portable: NumPy computes everything, some twenty times slower"
+        return [Finding("kernels", "slow", detail, "unset MINITORCH_CV_KERNELS")]
     version = _version("numba")
     if version is None:
         return [Finding("kernels", "slow", "Numba is not installed: the portable bodies run", "pip install numba")]
     result, problem = _probe(KERNELS_PROBE, seconds=120)
     if not isinstance(result, dict) or not result["right"]:
-        fix = "pip install --force-reinstall numba llvmlite"
+        settings = [name for name in ("MINITORCH_CV_VECTORS", "MINITORCH_CV_THREADS") if name in str(problem)]
+        fix = f"mend or unset {settings[0]}" if settings else "pip install --force-reinstall numba llvmlite"
         return [Finding("kernels", "slow", f"Numba {version}, but {problem or 'they compute wrongly'}", fix)]
     done = f"{result['compiled']} compiled just now" if result["compiled"] else "found compiled"
     detail = (

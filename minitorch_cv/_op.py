@@ -47,6 +47,8 @@ class Operation(Protocol):
 OPS: dict[str, Operation] = {}
 
 PORTABLE_ONLY = os.environ.get("MINITORCH_CV_KERNELS", "") == "portable"
+if not PORTABLE_ONLY and os.environ.get("MINITORCH_CV_KERNELS"):
+    raise ValueError(f"MINITORCH_CV_KERNELS expects portable, or nothing; it is {os.environ['MINITORCH_CV_KERNELS']!r}")
 
 
 @overload

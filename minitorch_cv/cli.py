@@ -171,7 +171,7 @@ def _warmup(args: argparse.Namespace) -> int:
     for _, make in track(pieces, "kernels", console=Console(stderr=True), transient=True):
         make()
     folder = compiler.cache_folder()
-    print(f"{len(pieces)} pieces of machine code: {len(made)} compiled in {sum(made):.1f} s, the others found")
+    print(f"all kernels are there: {len(made)} pieces of machine code were compiled just now, in {sum(made):.1f} s")
     if folder is None:
         return _fail("warmup: no folder could be written, so none is kept; set MINITORCH_CV_CACHE to one of your own")
     print(f"kept in {folder}")

@@ -493,7 +493,11 @@ def _tell(name: str, seconds: float | None) -> None:
     if not Announcements.told:
         Announcements.told = True
         where = "kept for the next time" if _folder() is not None else "not kept: no folder for them can be written"
-        print(f"minitorch_cv compiles kernels for this processor as they are needed ({where})", file=sys.stderr)
+        print(
+            f"minitorch_cv compiles kernels for this processor as they are needed, a network's in about ten seconds "
+            f"({where}); ahead: minitorch-cv warmup",
+            file=sys.stderr,
+        )
     if sys.stderr.isatty():
         text = f"  compiling {name} ..." if seconds is None else ""
         print(f"\r{text:<79}\r{text}", end="", file=sys.stderr, flush=True)

@@ -63,6 +63,8 @@ def cores() -> int:
         given = os.environ.get(variable, "")
         if given.isdigit() and int(given) > 0:
             return int(given)
+        if given and variable.startswith("MINITORCH_CV"):
+            raise ValueError(f"{variable} expects a whole number >= 1; it is {given!r}")
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -133,6 +133,8 @@ def _default_limit() -> int:
     given = os.environ.get("MINITORCH_CV_POOL_MB", "")
     if given.isdigit():
         return int(given) * 2**20
+    if given:
+        raise ValueError(f"MINITORCH_CV_POOL_MB expects a whole number; it is {given!r}")
     try:
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

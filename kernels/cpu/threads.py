@@ -270,9 +270,11 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Compute with so many threads from now on; not to be called while another thread computes.
 
-    Raises ValueError unless at least one.
+    Raises TypeError for what is no whole number, ValueError unless at least one.
     """
     global _pool
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"set_num_threads: threads expects a whole number; it is {threads!r}")
     if threads < 1:
         raise ValueError(f"set_num_threads: threads expects a number >= 1; it is {threads}")
     before, _pool = _pool, Pool(threads)
