@@ -7,6 +7,7 @@ batches. Whatever is random is an array of the batch (noise, diffusion steps), o
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 import importlib.util
@@ -265,7 +266,7 @@ Weights = list[dict[str, np.ndarray]]
 """A state for each net."""
 
 
-class Side:
+class Side(abc.ABC):
     """A library's nets, optimisers and functions, under the names that the steps use."""
 
     F: Any
@@ -282,9 +283,9 @@ class Side:
             else:
                 self.optimizers.append(adam(net.parameters(), **job.adam))
 
+    @abc.abstractmethod
     def tensor(self, array: np.ndarray) -> Any:
         """A copy of the array as the library's tensor."""
-        raise NotImplementedError
 
     def zero_grad(self, number: int = 0) -> None:
         self.optimizers[number].zero_grad()

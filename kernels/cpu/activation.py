@@ -5,8 +5,7 @@ each way reads and writes what it must and no more.
 
 The exponential is ours, because a call to the C library's cannot be done for a whole vector: with n the whole number
 nearest to x / ln 2 and r = x - n ln 2, e^x = 2^n e^r, |r| <= ln 2 / 2, and e^r is a polynomial, of degree 6 in float32
-and 13 in float64. 2^n is written into the exponent's bits. Error: 1.2 units in the last place of float32; measured 12
-times the speed of NumPy's for float64.
+and 13 in float64. 2^n is written into the exponent's bits. Error: within 4 units of rounding, as its test measures.
 """
 
 from __future__ import annotations

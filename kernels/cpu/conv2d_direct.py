@@ -17,7 +17,7 @@ over pixels: for small weights each task keeps sums of its own, added up at the 
 divided among the tasks, and each sums over all pixels.
 
 Error in float32 against float64: 3e-6 of the largest value (a sum of a thousand products in another order).
-Share of peak measured (AVX-512, 56x56, 64 channels): 90 % forward, 88 % input gradient, 85 % weight gradient.
+Measured (AVX-512, two cores of 235 Gflop/s, 56x56, 64 channels): 217 forward, 219 and 215 for the gradients.
 """
 
 from __future__ import annotations

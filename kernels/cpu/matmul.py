@@ -11,7 +11,7 @@ here. Each weight is read once, in the order in which it lies, and used for all 
     dx = dy w    four rows of w added into a piece of dx that stays in the first-level cache
     dw = dy^T x  each row of dw written once
 
-Error in float32 against float64: 3e-6 of the largest value. Share of peak measured: 85 % at 512 x 512 x 512.
+Measured: 194 Gflop/s of two cores' 235 at 512 x 512 x 512.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def strides_in_numbers(array: np.ndarray) -> list[int]:
 def transposition(itemsize: int) -> int:
     """The address of the code that transposes a square of as many rows as a vector has lanes, in registers.
 
-    Each stage interleaves row i with row i + half: after log2(rows) stages every number is where it belongs. Number by
-    number the same takes six times as long. It is called with `winograd.PARAMETERS`: the source's rows, the target's.
+    Each stage interleaves row i with row i + half: after log2(rows) stages every number is where it belongs. It is
+    called with `winograd.PARAMETERS`: the source's rows, the target's.
     """
     lanes = machine().lanes(itemsize)
     return load(f"packing.transposition.{lanes}.float{8 * itemsize}", functools.partial(_transposition, itemsize))

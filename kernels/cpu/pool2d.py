@@ -3,8 +3,6 @@ r"""Pooling with channels last: a window's pixels are compared, or added, for a 
 The winner of a window is remembered as one byte, its place in the window. The way back walks over the pixels of x, not
 over the windows: each pixel asks the windows in which it lies whether it won there. So no two tasks ever add to the
 same number, and overlapping windows need no second buffer.
-
-Measured: 2x2 windows at the speed of memory; 3x3 windows of stride 2 at a third of it.
 """
 
 from __future__ import annotations
