@@ -1,10 +1,14 @@
-"""One pool of threads for all kernels: each takes the next task as soon as it is done with one.
+"""One pool of threads for all kernels: each does its own share of the tasks, and then what is left of the others'.
 
-A kernel is launched with some number of tasks. The calling thread and the workers draw task numbers from one counter
-in memory until there are no more. A worker that finds nothing to do watches for the next launch for a fraction of a
-millisecond (in a training step the next one is that near: a launch then costs 1 us), and after that sleeps without
-using the processor. Everything between two sleeps is machine code, written here in LLVM's language, that runs without
-Python's lock.
+A kernel is launched with some number of tasks. Each thread, the calling one and the workers, owns an equal range of
+them and draws its numbers from a counter in memory; when its own are done it draws from the next thread's. So the load
+is even, and yet a thread meets the same part of an array in launch after launch, where its own cache still holds it.
+Measured on the step of a small VAE: 3.7 ms, where one counter for all takes between 3.7 and 5.9, by how far apart the
+two cores happen to be.
+
+A worker that finds nothing to do watches for the next launch for a fraction of a millisecond (in a training step the
+next one is that near: a launch then costs 1 us), and after that sleeps without using the processor. Everything between
+two sleeps is machine code, written here in LLVM's language, that runs without Python's lock.
 
 What a task computes does not depend on the thread that takes it, so results do not depend on who was faster. A launch
 from a second thread, while the pool is taken, is done by that thread alone: nothing waits, nothing can deadlock.
@@ -24,10 +28,14 @@ from .blas import hold_blas_to_one_thread, release_blas
 from .compiler import INT64, load, native
 from .machine import cores
 
-# The pool's memory, each number on a cache line of its own: LAUNCH counts the launches; FUNCTION and ARGUMENTS are what
-# a task calls, TASKS how many there are, LEFT how many nobody has taken; ACTIVE counts the workers that may hold one,
-# SLEEPING those that must be woken, OWED those of them whose alarm did not ring yet.
-LAUNCH, FUNCTION, ARGUMENTS, TASKS, LEFT, ACTIVE, SLEEPING, OWED = range(0, 8 * 128, 128)
+LINE = 128
+"""Bytes between two numbers that several threads change, so that they are never on one cache line."""
+
+# The pool's memory, each number on a line of its own: LAUNCH counts the launches; FUNCTION and ARGUMENTS are what a
+# task calls, TASKS how many there are; ACTIVE counts the threads that may hold one, SLEEPING those that must be woken,
+# OWED those of them whose alarm did not ring yet, THREADS all; from LEFT on, for each thread, how many of its tasks
+# nobody has taken.
+LAUNCH, FUNCTION, ARGUMENTS, TASKS, ACTIVE, SLEEPING, OWED, THREADS, LEFT = range(0, 9 * LINE, LINE)
 
 WATCHES = 1000
 """How often a worker looks for a launch before it sleeps: some 0.3 ms."""
@@ -76,39 +84,72 @@ class _Writer:
             give_way = ir.Function(self.module, ir.FunctionType(ir.IntType(32), []), name)
         self.build.call(give_way, [])
 
+    def left(self, thread: ir.Value) -> ir.Value:
+        """Where it stands how many of a thread's tasks nobody has taken."""
+        offset = self.build.add(self.build.mul(thread, self.number(LINE)), self.number(LEFT))
+        return self.build.inttoptr(self.build.add(self.pool, offset), INT64.as_pointer())
+
+    def first_task(self, thread: ir.Value) -> ir.Value:
+        """Where a thread's range of tasks begins: thread TASKS / THREADS."""
+        return self.build.sdiv(self.build.mul(thread, self.get(TASKS)), self.get(THREADS))
+
     def draw_tasks(self, worker: ir.Value, then: ir.Block) -> None:
-        """Take tasks and call the launched function for each, until there are no more."""
-        draw, work = self.block("draw"), self.block("work")
-        self.build.branch(draw)
-        self.build.position_at_end(draw)
-        left = self.add(LEFT, -1)
-        self.build.cbranch(self.build.icmp_signed(">", left, self.number(0)), work, then)
-        self.build.position_at_end(work)
-        task = self.build.sub(self.get(TASKS), left)
+        """Take tasks and call the launched function for each, until there are no more: first one's own."""
+        build, start = self.build, self.build.block
+        draw, work, exhausted = self.block("draw"), self.block("work"), self.block("exhausted")
+        build.branch(draw)
+        build.position_at_end(draw)
+        owner, visited = build.phi(INT64), build.phi(INT64)
+        left = build.atomic_rmw("add", self.left(owner), self.number(-1), "seq_cst")
+        build.cbranch(build.icmp_signed(">", left, self.number(0)), work, exhausted)
+
+        build.position_at_end(work)
+        task = build.sub(self.first_task(build.add(owner, self.number(1))), left)
         kind = ir.FunctionType(ir.VoidType(), [INT64] * 3).as_pointer()
-        self.build.call(self.build.inttoptr(self.get(FUNCTION), kind), [task, worker, self.get(ARGUMENTS)])
-        self.build.branch(draw)
-        self.build.position_at_end(then)
+        build.call(build.inttoptr(self.get(FUNCTION), kind), [task, worker, self.get(ARGUMENTS)])
+        build.branch(draw)
+
+        build.position_at_end(exhausted)
+        following = build.add(owner, self.number(1))
+        is_last = build.icmp_signed("==", following, self.get(THREADS))
+        following = build.select(is_last, self.number(0), following)
+        seen = build.add(visited, self.number(1))
+        build.cbranch(build.icmp_signed("<", seen, self.get(THREADS)), draw, then)
+
+        for value, *cases in ((owner, worker, owner, following), (visited, self.number(0), visited, seen)):
+            for case, block in zip(cases, (start, work, exhausted), strict=True):
+                value.add_incoming(case, block)
+        build.position_at_end(then)
 
 
 def _launch_module(symbol: str) -> str:
     """launch(pool, function, arguments, tasks): let the workers that are awake begin; how many sleep, to be woken.
 
-    LEFT is written last, and alone decides who has a task: a worker that comes late from the launch before finds none,
-    or takes one of this launch, of which it then knows everything.
+    What is LEFT is written last, and alone decides who has a task: a worker that comes late from the launch before
+    finds none, or takes one of this launch, of which it then knows everything.
     """
     module = ir.Module()
     write = _Writer(module, symbol, INT64, 4)
     _, function, arguments, tasks = write.function.args
+    build, entry, share, done = write.build, write.build.block, write.block("share"), write.block("done")
     write.put(FUNCTION, function)
     write.put(ARGUMENTS, arguments)
     write.put(TASKS, tasks)
-    write.put(LEFT, tasks)
+    build.branch(share)
+    build.position_at_end(share)
+    thread = build.phi(INT64)
+    following = build.add(thread, write.number(1))
+    size = build.sub(write.first_task(following), write.first_task(thread))
+    build.store_atomic(size, write.left(thread), "seq_cst", 8)
+    thread.add_incoming(write.number(0), entry)
+    thread.add_incoming(following, share)
+    build.cbranch(build.icmp_signed("<", following, write.get(THREADS)), share, done)
+    build.position_at_end(done)
     write.add(LAUNCH, 1)
-    sleepers = write.build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst")
-    owed = write.build.add(write.get(OWED), sleepers)
+    sleepers = build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst")
+    owed = build.add(write.get(OWED), sleepers)
     write.put(OWED, owed)
-    write.build.ret(owed)
+    build.ret(owed)
     return str(module)
 
 
@@ -188,8 +229,9 @@ class Pool:
         self.threads = threads
         if threads > 1:
             hold_blas_to_one_thread()
-        self._memory = ctypes.create_string_buffer(9 * 128)
-        self._address = (ctypes.addressof(self._memory) + 127) // 128 * 128
+        self._memory = ctypes.create_string_buffer(LEFT + (threads + 1) * LINE)
+        self._address = -(-ctypes.addressof(self._memory) // LINE) * LINE
+        ctypes.c_int64.from_address(self._address + THREADS).value = threads
         self._owed = ctypes.c_int64.from_address(self._address + OWED)
         self._taken = threading.Lock()
         self._alarm = threading.Semaphore(0)
