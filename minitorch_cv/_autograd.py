@@ -192,6 +192,8 @@ def _step(
                 f"backward of {node.operation.__name__}: a {operand.dtype} operand got a {gradient.dtype} gradient "
                 "(NumPy's float64 scalars make float64 of everything: use Python's numbers)"
             )
+        if isinstance(gradient, np.generic):  # NumPy's arithmetic makes scalars of arrays without axes
+            gradient = np.asarray(gradient)
         if source is not None:
             gradients[source] = _sum(gradients[source], gradient) if source in gradients else gradient
         elif id(operand) in found:

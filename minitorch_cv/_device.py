@@ -80,6 +80,8 @@ def memory_bounds(array: Any) -> tuple[int, int]:
     """First and past-the-last address of the array's bytes."""
     if isinstance(array, np.ndarray):
         start = array.__array_interface__["data"][0]
+        if array.flags.c_contiguous:
+            return start, start + array.nbytes
         spans = [(n - 1) * stride for n, stride in zip(array.shape, array.strides, strict=True)]
         below, above = sum(s for s in spans if s < 0), sum(s for s in spans if s > 0)
         return start + below, start + above + array.itemsize

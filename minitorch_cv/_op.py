@@ -13,7 +13,7 @@ import importlib
 import inspect
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, Protocol, cast, overload
 
 import numpy as np
@@ -138,7 +138,7 @@ def choose(operation: Operation, faster: list, arrays: list, settings: dict[str,
     return chosen
 
 
-def _suits(entry: manifest.Body, arrays: list) -> bool:
+def _suits(entry: manifest.Body, arrays: Iterable) -> bool:
     """Whether all floating operands are of one dtype that the body knows, aligned, and on its device."""
     met = None
     for a in arrays:
@@ -147,12 +147,15 @@ def _suits(entry: manifest.Body, arrays: list) -> bool:
             if dtype.kind != "f":
                 if not entry.takes_integers:
                     return False
-            elif (dtype != met if met is not None else _DTYPE_NAMES.get(dtype, "") not in entry.dtypes) or (
-                device_of(a) != entry.device or not getattr(a.flags, "aligned", True)
-            ):
-                return False
-            else:
+                continue
+            if met is None:
+                if _DTYPE_NAMES.get(dtype, "") not in entry.dtypes:
+                    return False
                 met = dtype
+            elif dtype != met:
+                return False
+            if device_of(a) != entry.device or not getattr(a.flags, "aligned", True):
+                return False
     return met is not None
 
 
@@ -164,27 +167,21 @@ def faster_update(name: str, parameters: list, gradients: list, *states: list) -
     if PORTABLE_ONLY:
         return None
     for entry in manifest.UPDATES:
-        if entry.operation == name and _suits(entry, [*parameters, *gradients, *itertools.chain(*states)]):
+        if entry.operation == name and _suits(entry, itertools.chain(parameters, gradients, *states)):
             body = _loaded(entry)
             if body is not None and body.accepts(parameters, gradients, *states):
                 return body
     return None
 
 
-_WITHOUT_COMPILER: set[str] = set()
-"""The modules of kernels that cannot be compiled here: Numba and LLVM have no wheel for every machine."""
-
-
+@functools.cache
 def _loaded(entry: manifest.Body) -> Callable | None:
-    """The body's function, or None where it cannot be compiled."""
-    if entry.module in _WITHOUT_COMPILER:
-        return None
+    """The body's function, or None where it cannot be compiled: Numba and LLVM have no wheel for every machine."""
     try:
         return getattr(importlib.import_module(entry.module), entry.function)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("numba", "llvmlite"):
             raise
-        _WITHOUT_COMPILER.add(entry.module)
         return None
 
 

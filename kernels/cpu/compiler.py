@@ -31,6 +31,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from .machine import machine
+from .memory import address_of
 
 INT64 = ir.IntType(64)
 BYTE_POINTER = ir.IntType(8).as_pointer()
@@ -77,7 +78,7 @@ class Kernel:
         for i in self.arrays:
             array = values[i]
             if type(array) is not int:
-                values[i] = 0 if array is None else array.__array_interface__["data"][0]
+                values[i] = 0 if array is None else address_of(array)
         run(address, self.pack(*values), tasks)
 
     def address(self, element: str) -> int:

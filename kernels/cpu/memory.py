@@ -9,10 +9,12 @@ for the same sizes again and again, so nearly each request finds a block of its 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import math
 import mmap
 import os
+import sys
 import threading
 import weakref
 from collections import defaultdict
@@ -146,6 +148,26 @@ def _default_limit() -> int:
 
 pool = BufferPool(_default_limit())
 empty = pool.empty
+
+
+def _read_pointer(array: np.ndarray) -> int:
+    """NumPy's public C structure of an array has the pointer to its numbers first, right behind Python's object."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"address_of: array expects an array; it is a {type(array).__name__}")
+    return ctypes.c_ssize_t.from_address(id(array) + object.__basicsize__).value
+
+
+def _ask_numpy(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _agree() -> bool:
+    whole = np.arange(6.0).reshape(2, 3)
+    return sys.implementation.name == "cpython" and all(_read_pointer(a) == _ask_numpy(a) for a in (whole, whole[1, 1:]))
+
+
+address_of = _read_pointer if _agree() else _ask_numpy
+"""Where an array's first number lies. Asking NumPy takes 1 us, ten times as long, and a launch asks five times."""
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:

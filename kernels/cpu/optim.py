@@ -8,13 +8,14 @@ without binding anyone's arrays to it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from .compiler import Longs, Pointer, array_at, kernel, number
-from .memory import in_order
+from .memory import address_of, in_order
 
 PIECE = 16384
 """Numbers in a task."""
@@ -82,16 +83,17 @@ class _Table:
         self.keep = [list(parameters)]
         for arrays in others:
             # Walked in the order of the parameter's memory, so each must lie in that order.
-            self.keep.append([in_order(a, _axes(p)) for a, p in zip(arrays, parameters, strict=True)])
-        self.addresses = [
-            np.array([a.__array_interface__["data"][0] for a in arrays], dtype=np.int64) for arrays in self.keep
-        ]
-        self.sizes = np.array([p.size for p in parameters], dtype=np.int64)
-        counts = -(-self.sizes // PIECE)
-        self.tasks = int(counts.sum())
-        which = np.repeat(np.arange(len(parameters)), counts)
-        begin = (np.arange(self.tasks) - np.repeat(np.cumsum(counts) - counts, counts)) * PIECE
-        self.pieces = np.ascontiguousarray(np.stack([which, begin], axis=1), dtype=np.int64)
+            pairs = zip(arrays, parameters, strict=True)
+            self.keep.append([a if a.strides == p.strides else in_order(a, _axes(p)) for a, p in pairs])
+        self.addresses = [np.array([address_of(a) for a in arrays], dtype=np.int64) for arrays in self.keep]
+        self.tasks, self.sizes, self.pieces = _cut(tuple(p.size for p in parameters))
+
+
+@functools.lru_cache(maxsize=64)
+def _cut(sizes: tuple[int, ...]) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many pieces, the sizes, and of which array each piece is and where it begins."""
+    pieces = [(which, begin) for which, size in enumerate(sizes) for begin in range(0, size, PIECE)]
+    return len(pieces), np.array(sizes, dtype=np.int64), np.array(pieces, dtype=np.int64)
 
 
 def _axes(x: np.ndarray) -> tuple[int, ...]:
@@ -144,7 +146,7 @@ def adam_step(
 
 def _dense(x: np.ndarray) -> bool:
     """Whether an array fills its memory, in whatever order of its axes."""
-    return x.size > 0 and x.transpose(_axes(x)).flags.c_contiguous
+    return x.size > 0 and (x.flags.c_contiguous or x.transpose(_axes(x)).flags.c_contiguous)
 
 
 def accepts(parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], *states: Sequence[np.ndarray]) -> bool:
@@ -159,7 +161,9 @@ def accepts(parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], *
 
 def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether equal indices lie at equal places. Along an axis of length 1 there is but one index."""
-    return all(s == t for s, t, n in zip(a.strides, b.strides, a.shape, strict=True) if n > 1)
+    return a.strides == b.strides or all(
+        s == t for s, t, n in zip(a.strides, b.strides, a.shape, strict=True) if n > 1
+    )
 
 
 sgd_step.accepts = adam_step.accepts = accepts  # pyright: ignore[reportFunctionMemberAccess]
