@@ -224,7 +224,7 @@ def cold(kind: str) -> dict[str, Any]:
 def profile(name: str, count: str = "5") -> dict[str, Any]:
     """Milliseconds and launches of each kernel in a step, and what is left for all that is no kernel."""
     import steps
-    from minitorch_cv.kernels.cpu.compiler import Kernel
+    from minitorch_cv.kernels.cpu.kernel import Kernel
 
     job = steps.JOBS[name]
     step = steps.stepper(steps.make_side(steps.OURS, job, steps.initial_weights(job)), steps.batches(job))

@@ -39,9 +39,10 @@ from minitorch_cv.course import Lesson
 
 try:
     import numba  # noqa: F401
-    from minitorch_cv.kernels.cpu import activation, batch_norm, compiler, memory, packing, winograd
+    from minitorch_cv.kernels.cpu import activation, batch_norm, memory, packing, winograd
     from minitorch_cv.kernels.cpu import conv2d_direct as direct
-    from minitorch_cv.kernels.cpu.compiler import Pointer, address, advanced, call_block, number
+    from minitorch_cv.kernels.cpu.kernel import kernel
+    from minitorch_cv.kernels.cpu.language import Pointer, address, advanced, call_block, number
     from minitorch_cv.kernels.cpu.machine import cores, machine
     from minitorch_cv.kernels.cpu.microkernel import block
 except ImportError as missing:
@@ -88,7 +89,7 @@ def step(name, function, flops, moved):
 #
 # $$y_{n o p q} = \sum_{c, i, j} w_{o c i j} \; x_{n, c, p + i, q + j} $$
 #
-# Seven letters, seven loops: $2 \cdot 9\, C O H W N$ operations. Python interprets each; `compiler.kernel` makes
+# Seven letters, seven loops: $2 \cdot 9\, C O H W N$ operations. Python interprets each; `kernel` makes
 # machine code of the same loops. Task $n$ is image $n$, and the tasks are spread over the cores. In our layer $C = O$.
 
 # %%
@@ -101,7 +102,7 @@ def by_definition(x, w, y):
         y[n, o, p, q] += w[o, c, i, j] * x[n, c, p + i, q + j]
 
 
-@compiler.kernel
+@kernel
 def seven_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, channels: int, outputs: int):
     """x [n][c][size + 2][size + 2], w [o][c][3][3], y [n][o][size][size]: as in the formula."""
     for o in range(outputs):
@@ -116,7 +117,7 @@ def seven_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, cha
                 y[((task * outputs + o) * size + p) * size + q] = total
 
 
-@compiler.kernel
+@kernel
 def channels_last_loops(task, worker, x: Pointer, w: Pointer, y: Pointer, size: int, channels: int, outputs: int):
     """x [n][size + 2][size + 2][c], w [3][3][c][o], y [n][size][size][o]: the innermost loop meets neighbours."""
     for p in range(size):
@@ -196,7 +197,7 @@ time.sleep(0.2)  # BLAS has threads of its own, which watch for work for a while
 lesson.section("3. The micro-kernel")
 
 
-@compiler.kernel
+@kernel
 def repeat_block(
     task, worker, a: Pointer, b: Pointer, out: Pointer, code: int, rows: int, wide: int, depth: int, repeats: int
 ):  # fmt: skip
@@ -209,7 +210,7 @@ def repeat_block(
         )  # fmt: skip
 
 
-@compiler.kernel
+@kernel
 def copy(task, worker, x: Pointer, y: Pointer, n: int, tasks: int):
     for i in range(task * n // tasks, (task + 1) * n // tasks):
         y[i] = x[i]

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Pointer, address, helper, kernel, multiply_add, number, power_of_two, rounded
+from .kernel import kernel
+from .language import Pointer, address, helper, multiply_add, number, power_of_two, rounded
 from .memory import empty, in_order, layout, order_in_memory
 from .threads import get_num_threads
 

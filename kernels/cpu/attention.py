@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .activation import exponential
-from .compiler import Longs, Pointer, address, advanced, call_block, helper, kernel, number
+from .kernel import kernel
+from .language import Longs, Pointer, address, advanced, call_block, helper, number
 from .machine import machine
 from .memory import contiguous, empty, scratch
 from .microkernel import block

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Doubles, Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Doubles, Pointer, advanced, number
 from .memory import in_order, layout, scratch
 from .memory import pool as memory
 from .threads import get_num_threads

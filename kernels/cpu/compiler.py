@@ -17,170 +17,37 @@ import importlib.metadata
 import os
 import re
 import shutil
-import struct
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .language import (
+    ARRAYS,
+    FORMAT,
+    HELPERS,
+    address,
+    advanced,
+    array_at,
+    call_block,
+    call_transform,
+    multiply_add,
+    number,
+    power_of_two,
+    rounded,
+)
 from .machine import machine
-from .memory import address_of
 
 INT64 = ir.IntType(64)
 BYTE_POINTER = ir.IntType(8).as_pointer()
 
 _lock = threading.RLock()
-
-# What a kernel's parameters may be; their names stand in its annotations.
-Pointer = Any
-"""An array of the element type for which the kernel is compiled: float32 or float64."""
-Bytes = Any
-"""An array of int8."""
-Longs = Any
-"""An array of int64."""
-Doubles = Any
-"""An array of float64, whatever the element type."""
-
-
-class Kernel:
-    """A function that is compiled when first called: once for each element type, `function(task, worker, ...)`."""
-
-    def __init__(self, function: Any):
-        self.function = function
-        module = function.__module__
-        self.name = f"{module.rpartition('.')[2]}.{function.__name__}"
-        if not module.startswith(f"{__package__}."):  # a reader's own, which the folder's hash knows nothing of
-            self.name += "." + _hash_of(function)
-        self.kinds = list(function.__annotations__.values())
-        expected = function.__code__.co_argcount - 2
-        if len(self.kinds) != expected or set(self.kinds) - set(_FORMAT):
-            raise TypeError(f"kernel {self.name}: each parameter after task and worker expects one of {list(_FORMAT)}")
-        self.pack = struct.Struct("=" + "".join(_FORMAT[kind] for kind in self.kinds)).pack
-        self.arrays = [i for i, kind in enumerate(self.kinds) if kind in _ARRAYS]
-        self.first = self.kinds.index("Pointer")
-        self.addresses: dict[str, int] = {}
-        KERNELS.append(self)
-
-    def __call__(self, tasks: int, *arguments: Any) -> None:
-        """Run tasks 0 to tasks - 1, spread over the threads. An array's place takes an array, an address or None."""
-        from .threads import run
-
-        element = arguments[self.first].dtype.char
-        address = self.addresses.get(element) or self.address(element)
-        values = list(arguments)
-        for i in self.arrays:
-            array = values[i]
-            if type(array) is not int:
-                values[i] = 0 if array is None else address_of(array)
-        run(address, self.pack(*values), tasks)
-
-    def address(self, element: str) -> int:
-        """Where the machine code lies for elements of that type: "f" for float32, "d" for float64."""
-        if element not in self.addresses:
-            dtype = _ELEMENTS[element]
-            compile_it = functools.partial(_compile_python, self.function, self.kinds, dtype)
-            self.addresses[element] = load(f"{self.name}.{dtype}", compile_it)
-        return self.addresses[element]
-
-
-def _hash_of(function: Any) -> str:
-    """Of what a function does, and of the functions and numbers that it finds by name."""
-    digest, pending, seen = hashlib.sha256(), [function], set()
-    while pending:
-        found = pending.pop()
-        code = found.__code__
-        digest.update(repr((code.co_code, code.co_consts, code.co_names)).encode())
-        for name in code.co_names:
-            value = found.__globals__.get(name)
-            if isinstance(value, (int, float)):
-                digest.update(f"{name} {value!r}".encode())
-            elif isinstance(value, FunctionType) and value not in seen:
-                seen.add(value)
-                pending.append(value)
-    return digest.hexdigest()[:12]
-
-
-KERNELS: list[Kernel] = []
-"""Every kernel of the modules imported so far."""
-
-_ELEMENTS = {"f": "float32", "d": "float64"}
-_ARRAYS = ("Pointer", "Bytes", "Longs", "Doubles")
-_FORMAT = {**dict.fromkeys(_ARRAYS, "q"), "int": "q", "float": "d"}
-
-
-def kernel(function: Callable) -> Kernel:
-    """Make a kernel of `function(task, worker, x: Pointer, ..., n: int, epsilon: float)`.
-
-    `task` says which part of the work is meant and `worker` which thread does it (its scratch memory is its own).
-    """
-    return Kernel(function)
-
-
-_HELPERS: list[Callable] = []
-
-
-def helper(function: Callable) -> Callable:
-    """Mark a function that kernels call and that is compiled into each."""
-    _HELPERS.append(function)
-    return function
-
-
-# Vocabulary of kernels, known to the compiler only.
-
-
-def address(pointer: Any, index: int) -> int:
-    """The address of pointer[index]."""
-    raise TypeError("address() is for kernels")
-
-
-def advanced(pointer: Any, index: int) -> Any:
-    """The array that begins at pointer[index]."""
-    raise TypeError("advanced() is for kernels")
-
-
-def array_at(like: Any, where: int) -> Any:
-    """The array of the element type at an address; `like` is any array of that type."""
-    raise TypeError("array_at() is for kernels")
-
-
-def number(pointer: Any, value: float) -> Any:
-    """`value` in the pointer's element type: a bare 0.0 would turn float32 into float64."""
-    raise TypeError("number() is for kernels")
-
-
-def rounded(x: float) -> float:
-    """The nearest whole number."""
-    raise TypeError("rounded() is for kernels")
-
-
-def multiply_add(a: float, b: float, c: float) -> float:
-    """a b + c, which no optimisation may take apart."""
-    raise TypeError("multiply_add() is for kernels")
-
-
-def power_of_two(x: float) -> float:
-    """2^x for a whole number x between -126 and 127, in float64 between -1022 and 1023."""
-    raise TypeError("power_of_two() is for kernels")
-
-
-def call_block(block: int, *arguments: int) -> None:
-    """Call a micro-kernel at its address, with its `microkernel.PARAMETERS`."""
-    raise TypeError("call_block() is for kernels")
-
-
-def call_transform(transform: int, *arguments: int) -> None:
-    """Call a transform at its address, with its `winograd.PARAMETERS`."""
-    raise TypeError("call_transform() is for kernels")
-
-
-# Compiling.
 
 
 @functools.cache
@@ -298,8 +165,8 @@ def _numba() -> Any:
             "int": types.int64,
             "float": types.float64,
         }
-        while _HELPERS:  # those of the modules imported since the last compilation
-            numba.extending.register_jitable(_HELPERS.pop())
+        while HELPERS:  # those of the modules imported since the last compilation
+            numba.extending.register_jitable(HELPERS.pop())
         parameters = (types.int64, types.int64, *(of_kind[kind] for kind in kinds))
         typing, target = cpu_target.typing_context, cpu_target.target_context
         typing.refresh()
@@ -310,7 +177,7 @@ def _numba() -> Any:
     return to_llvm
 
 
-def _compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) -> str:
+def compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) -> str:
     """LLVM's language for a kernel, with an entry `symbol(task, worker, arguments)` that unpacks its arguments."""
     text, name = _numba()(function, kinds, dtype)
     outer = llvm.parse_assembly(text)
@@ -319,7 +186,7 @@ def _compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) ->
     entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64, INT64, INT64]), symbol)
     inner_type = ir.FunctionType(
         ir.IntType(32),
-        [BYTE_POINTER] * 2 + [INT64] * 2 + [BYTE_POINTER if k in _ARRAYS else _SLOT[k] for k in kinds],
+        [BYTE_POINTER] * 2 + [INT64] * 2 + [BYTE_POINTER if k in ARRAYS else _SLOT[k] for k in kinds],
     )
     if len(types_of) != len(inner_type.args):
         raise RuntimeError(f"kernel {symbol}: Numba calls functions differently here: {types_of}")
@@ -330,7 +197,7 @@ def _compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) ->
     for i, kind in enumerate(kinds):
         slot = builder.add(arguments, ir.Constant(INT64, 8 * i))
         value = builder.load(builder.inttoptr(slot, _SLOT[kind].as_pointer()))
-        values.append(builder.inttoptr(value, BYTE_POINTER) if kind in _ARRAYS else value)
+        values.append(builder.inttoptr(value, BYTE_POINTER) if kind in ARRAYS else value)
     nothing = [builder.alloca(BYTE_POINTER), builder.alloca(BYTE_POINTER)]
     nothing = [builder.bitcast(n, BYTE_POINTER) for n in nothing]
     builder.call(inner, [*nothing, task, worker, *values])
@@ -342,7 +209,7 @@ def _compile_python(function: Any, kinds: list[str], dtype: str, symbol: str) ->
     return str(outer)
 
 
-_SLOT: dict[str, ir.Type] = {k: ir.DoubleType() if k == "float" else INT64 for k in _FORMAT}
+_SLOT: dict[str, ir.Type] = {k: ir.DoubleType() if k == "float" else INT64 for k in FORMAT}
 
 
 @functools.cache

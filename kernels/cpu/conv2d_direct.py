@@ -29,7 +29,8 @@ import numpy as np
 
 from minitorch_cv.ops import _conv2d as portable
 
-from .compiler import Pointer, address, advanced, call_block, helper, kernel, number
+from .kernel import kernel
+from .language import Pointer, address, advanced, call_block, helper, number
 from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .activation import add_forward, each
-from .compiler import Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Pointer, advanced, number
 from .memory import CHANNELS_LAST, channels_last, contiguous, empty_channels_last, order_in_memory
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Doubles, Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Doubles, Pointer, advanced, number
 from .memory import CHANNELS_LAST, channels_last, empty_channels_last, scratch
 from .threads import get_num_threads
 

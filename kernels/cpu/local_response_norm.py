@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .compiler import Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Pointer, advanced, number
 from .memory import CHANNELS_LAST, channels_last, empty_channels_last, scratch
 from .threads import get_num_threads
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .activation import each, exponential, tasks_for
-from .compiler import Doubles, Pointer, address, helper, kernel, number
+from .kernel import kernel
+from .language import Doubles, Pointer, address, helper, number
 from .memory import contiguous, empty, in_order, layout, order_in_memory, scratch
 
 

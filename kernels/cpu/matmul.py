@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Pointer, address, advanced, call_block, helper, kernel, number
 from .conv2d_direct import sum_rows
+from .kernel import kernel
+from .language import Pointer, address, advanced, call_block, helper, number
 from .machine import machine
 from .memory import contiguous, empty, scratch
 from .microkernel import block

@@ -163,7 +163,9 @@ def _ask_numpy(array: np.ndarray) -> int:
 
 def _agree() -> bool:
     whole = np.arange(6.0).reshape(2, 3)
-    return sys.implementation.name == "cpython" and all(_read_pointer(a) == _ask_numpy(a) for a in (whole, whole[1, 1:]))
+    return sys.implementation.name == "cpython" and all(
+        _read_pointer(a) == _ask_numpy(a) for a in (whole, whole[1, 1:])
+    )
 
 
 address_of = _read_pointer if _agree() else _ask_numpy

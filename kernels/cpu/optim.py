@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .compiler import Longs, Pointer, array_at, kernel, number
+from .kernel import kernel
+from .language import Longs, Pointer, array_at, number
 from .memory import address_of, in_order
 
 PIECE = 16384
@@ -161,9 +162,7 @@ def accepts(parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray], *
 
 def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether equal indices lie at equal places. Along an axis of length 1 there is but one index."""
-    return a.strides == b.strides or all(
-        s == t for s, t, n in zip(a.strides, b.strides, a.shape, strict=True) if n > 1
-    )
+    return a.strides == b.strides or all(s == t for s, t, n in zip(a.strides, b.strides, a.shape, strict=True) if n > 1)
 
 
 sgd_step.accepts = adam_step.accepts = accepts  # pyright: ignore[reportFunctionMemberAccess]

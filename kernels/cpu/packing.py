@@ -7,7 +7,9 @@ import functools
 import numpy as np
 from llvmlite import ir
 
-from .compiler import INT64, Pointer, address, advanced, call_transform, helper, kernel, load, number
+from .compiler import INT64, load
+from .kernel import kernel
+from .language import Pointer, address, advanced, call_transform, helper, number
 from .machine import machine
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from minitorch_cv.ops import pool2d as portable
 
-from .compiler import Bytes, Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Bytes, Pointer, advanced, number
 from .memory import CHANNELS_LAST, channels_last, empty, empty_channels_last
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler import Pointer, advanced, kernel
+from .kernel import kernel
+from .language import Pointer, advanced
 from .memory import CHANNELS_LAST, empty_channels_last
 from .threads import get_num_threads
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .activation import exponential
-from .compiler import Pointer, advanced, kernel, number
+from .kernel import kernel
+from .language import Pointer, advanced, number
 from .memory import empty
 from .threads import get_num_threads
 

@@ -121,17 +121,28 @@ class _Writer:
                 value.add_incoming(case, block)
         build.position_at_end(then)
 
+    def finish(self) -> None:
+        """Take tasks as thread 0, and wait for the workers that still hold one."""
+        wait, idle, done = self.block("wait"), self.block("idle"), self.block("done")
+        self.draw_tasks(self.number(0), wait)
+        self.build.cbranch(self.build.icmp_signed("==", self.get(ACTIVE), self.number(0)), done, idle)
+        self.build.position_at_end(idle)
+        self.breathe()
+        self.build.branch(wait)
+        self.build.position_at_end(done)
+
 
 def _launch_module(symbol: str) -> str:
-    """launch(pool, function, arguments, tasks): let the workers that are awake begin; how many sleep, to be woken.
+    """launch(pool, function, arguments, tasks): let the workers begin that are awake, and finish with them; 0 then.
 
+    Where some sleep it returns at once how many: they are to be woken, and `finish` to be called.
     What is LEFT is written last, and alone decides who has a task: a worker that comes late from the launch before
     finds none, or takes one of this launch, of which it then knows everything.
     """
     module = ir.Module()
     write = _Writer(module, symbol, INT64, 4)
     _, function, arguments, tasks = write.function.args
-    build, entry, share, done = write.build, write.build.block, write.block("share"), write.block("done")
+    build, entry, share, shared = write.build, write.build.block, write.block("share"), write.block("shared")
     write.put(FUNCTION, function)
     write.put(ARGUMENTS, arguments)
     write.put(TASKS, tasks)
@@ -143,13 +154,20 @@ def _launch_module(symbol: str) -> str:
     build.store_atomic(size, write.left(thread), "seq_cst", 8)
     thread.add_incoming(write.number(0), entry)
     thread.add_incoming(following, share)
-    build.cbranch(build.icmp_signed("<", following, write.get(THREADS)), share, done)
-    build.position_at_end(done)
+    build.cbranch(build.icmp_signed("<", following, write.get(THREADS)), share, shared)
+
+    build.position_at_end(shared)
     write.add(LAUNCH, 1)
     sleepers = build.atomic_rmw("xchg", write.place(SLEEPING), write.number(0), "seq_cst")
     owed = build.add(write.get(OWED), sleepers)
     write.put(OWED, owed)
+    all_awake, some_sleep = write.block("all_awake"), write.block("some_sleep")
+    build.cbranch(build.icmp_signed("==", owed, write.number(0)), all_awake, some_sleep)
+    build.position_at_end(some_sleep)
     build.ret(owed)
+    build.position_at_end(all_awake)
+    write.finish()
+    build.ret(write.number(0))
     return str(module)
 
 
@@ -157,13 +175,7 @@ def _finish_module(symbol: str) -> str:
     """finish(pool): take tasks until none is left, and wait for the workers that still hold one."""
     module = ir.Module()
     write = _Writer(module, symbol, ir.VoidType(), 1)
-    wait, idle, done = write.block("wait"), write.block("idle"), write.block("done")
-    write.draw_tasks(write.number(0), wait)
-    write.build.cbranch(write.build.icmp_signed("==", write.get(ACTIVE), write.number(0)), done, idle)
-    write.build.position_at_end(idle)
-    write.breathe()
-    write.build.branch(wait)
-    write.build.position_at_end(done)
+    write.finish()
     write.build.ret_void()
     return str(module)
 
@@ -252,16 +264,17 @@ class Pool:
     def run(self, function: int, arguments: bytes, tasks: int) -> None:
         """Call function(task, worker, arguments) for every task."""
         if tasks > 1 and self.threads > 1 and self._taken.acquire(blocking=False):
+            finished = False
             try:
-                # Whatever interrupts it, a launch is finished: workers may be writing into the caller's arrays.
-                try:
-                    owed = self._launch(self._address, function, arguments, tasks)
-                    if owed:
-                        self._alarm.release(owed)
-                        self._owed.value = 0
-                finally:
-                    self._finish(self._address)
+                owed = self._launch(self._address, function, arguments, tasks)
+                if owed:
+                    self._alarm.release(owed)
+                    self._owed.value = 0
+                else:
+                    finished = True
             finally:
+                if not finished:  # whatever interrupts it: workers may be writing into the caller's arrays
+                    self._finish(self._address)
                 self._taken.release()
         else:
             single = _alone(function)

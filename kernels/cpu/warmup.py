@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..manifest import BODIES, UPDATES
 from . import threads, winograd
-from .compiler import KERNELS
+from .kernel import KERNELS
 from .machine import machine
 from .microkernel import block
 from .packing import transposition

@@ -35,7 +35,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from .compiler import INT64, Pointer, address, advanced, call_block, call_transform, helper, kernel, load, number
+from .compiler import INT64, load
+from .kernel import kernel
+from .language import Pointer, address, advanced, call_block, call_transform, helper, number
 from .machine import machine
 from .memory import channels_last, empty, empty_channels_last, scratch
 from .microkernel import block

@@ -83,7 +83,8 @@ def test_a_readers_own_kernel_is_compiled_when_it_changes(tmp_path):
     script = tmp_path / "own.py"
     text = (
         "from __future__ import annotations\nimport numpy as np\n"
-        "from minitorch_cv.kernels.cpu.compiler import Pointer, kernel, number\n"
+        "from minitorch_cv.kernels.cpu.kernel import kernel\n"
+        "from minitorch_cv.kernels.cpu.language import Pointer, number\n"
         "@kernel\ndef scaled(task, worker, x: Pointer, y: Pointer, n: int):\n"
         "    for i in range(n):\n        y[i] = x[i] * number(x, FACTOR)\n"
         "x = np.ones(3)\ny = np.empty(3)\nscaled(1, x, y, 3)\nprint(y[2])\n"
