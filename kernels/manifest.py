@@ -31,7 +31,7 @@ def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> li
 
 BODIES: list[Body] = [
     *_on_cpu("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
-    *_on_cpu("batch_norm", "batch_norm_train", "batch_norm_relu_train", "batch_norm_eval"),
+    *_on_cpu("batch_norm", "batch_norm_train", "batch_norm_relu_train", "batch_norm_eval", "batch_norm_relu_eval"),
     *_on_cpu("activation", "relu", "leaky_relu", "sigmoid", "tanh", "silu"),
     *_on_cpu("residual", "add_relu"),
     *_on_cpu("elementwise", "add"),

@@ -257,18 +257,37 @@ def batch_norm_relu_train(x, residual=None, weight=None, bias=None, eps=1e-5) ->
 
 def batch_norm_eval(x, mean, var, weight=None, bias=None, eps=1e-5) -> Any:
     """`batch_norm_eval` on the processor."""
+    y, gradients = _by_statistics(x, None, mean, var, weight, bias, eps, rectified=False)
+
+    def backward(dy):
+        dx, _, *others = gradients(dy)
+        return dx, *others
+
+    return y, backward
+
+
+def batch_norm_relu_eval(x, residual, mean, var, weight=None, bias=None, eps=1e-5) -> Any:
+    """`batch_norm_relu_eval` on the processor."""
+    return _by_statistics(x, residual, mean, var, weight, bias, eps, rectified=True)
+
+
+def _by_statistics(x, residual, mean, var, weight, bias, eps, rectified: bool) -> tuple[Any, Any]:
+    """Value and backward of a batch norm by given statistics. `backward` gives dx, g, dmean, dvar, dw and db."""
     mean, var = mean.astype(np.float64), var.astype(np.float64)
     r = 1 / np.sqrt(var + eps)
     scale = r if weight is None else weight * r
-    y = _scaled(x, scale, -mean * scale if bias is None else bias - mean * scale, None, rectified=False)
-    axes, dtype = layout(x), x.dtype
+    shift = -mean * scale if bias is None else bias - mean * scale
+    y = _scaled(x, scale, shift, residual, rectified)
+    axes, dtype, mask = layout(x), x.dtype, RESIDUAL if rectified else PLAIN
 
     def backward(dy):
         dy = in_order(dy, axes)
-        db, sum_gx, _ = _sums_of_gradients(dy, None, x, mean, scale, scale, PLAIN)
+        db, sum_gx, g = _sums_of_gradients(dy, y if rectified else None, x, mean, scale, shift, mask)
         dw = sum_gx * r
+        g = dy if g is None else g
         return (
-            lambda: _scaled(dy, scale, np.zeros_like(scale), None, rectified=False),
+            lambda: _scaled(g, scale, np.zeros_like(scale), None, rectified=False),
+            lambda: g,
             lambda: (-db * scale).astype(dtype),
             lambda: (dw * scale * r * -0.5).astype(dtype),
             lambda: dw.astype(dtype),
@@ -284,5 +303,5 @@ def _channels_are_last(x, *others, eps=1e-5) -> bool:
     return x.size > 0 and last is not None and last.flags.c_contiguous
 
 
-for _body in (batch_norm_train, batch_norm_relu_train, batch_norm_eval):
+for _body in (batch_norm_train, batch_norm_relu_train, batch_norm_eval, batch_norm_relu_eval):
     _body.accepts = _channels_are_last  # pyright: ignore[reportFunctionMemberAccess]

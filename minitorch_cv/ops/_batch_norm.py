@@ -11,8 +11,6 @@ from .._namespace import raw, xp_of
 from .._op import op
 from .._tensor import Tensor
 from ._standardize import per_channel, scale_and_shift, standardize, standardize_gradient, sum_over
-from .activation import relu as rectify
-from .residual import add_relu
 
 
 def batch_norm(
@@ -36,7 +34,7 @@ def batch_norm(
                N, H, W, var the biased one (1/m), and afterwards, with momentum t,
                running_mean = (1 - t) running_mean + t mean; running_var = (1 - t) running_var + t m / (m - 1) var;
                with relu=True max(y, 0), or max(y + residual, 0), takes the place of y
-    Backward:  see `batch_norm_train`, `batch_norm_relu_train` and `batch_norm_eval`; `relu` and `add_relu`
+    Backward:  see `batch_norm_train`, `batch_norm_relu_train`, `batch_norm_eval` and `batch_norm_relu_eval`
     Shapes:    x (N, C), (N, C, L) or (N, C, H, W), y as x; running_mean, running_var, weight and bias (C,) or None;
                residual as x or None
     Raises:    ValueError where x has fewer than two axes or a shape does not fit; while training, where a channel has
@@ -57,10 +55,9 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var expect arrays where training is False; got None")
-        y = batch_norm_eval(x, running_mean, running_var, weight, bias, float(eps))
-        if not relu:
-            return y
-        return rectify(y) if residual is None else add_relu(y, residual)
+        if relu:
+            return batch_norm_relu_eval(x, residual, running_mean, running_var, weight, bias, float(eps))
+        return batch_norm_eval(x, running_mean, running_var, weight, bias, float(eps))
     m = math.prod(x.shape) // max(1, x.shape[1])
     if m < 2:
         raise ValueError(f"batch_norm: x expects more than one value for each channel while training; it is {x.shape}")
@@ -114,6 +111,12 @@ def batch_norm_train(x: Any, weight: Any = None, bias: Any = None, eps: float = 
     return (y, mean.reshape(channels), var.reshape(channels)), backward
 
 
+def _rectified_sum(normalised: Any, residual: Any) -> Any:
+    xp = xp_of(normalised)
+    y = xp.empty_like(normalised)
+    return xp.maximum(normalised if residual is None else xp.add(normalised, residual, out=y), 0, out=y)
+
+
 @op
 def batch_norm_relu_train(x: Any, residual: Any = None, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     r"""`batch_norm_train`, a residual added, rectified, in one; the values are y, the mean and the biased variance.
@@ -131,13 +134,7 @@ def batch_norm_relu_train(x: Any, residual: Any = None, weight: Any = None, bias
     m = math.prod(x.shape) // channels
     xhat, r, mean, var = standardize(x, total, m, eps)
     w = per_channel(weight, x.ndim)
-
-    def rectified_sum(normalised, residual):
-        xp = xp_of(normalised)
-        y = xp.empty_like(normalised)
-        return xp.maximum(normalised if residual is None else xp.add(normalised, residual, out=y), 0, out=y)
-
-    y = raw(rectified_sum, scale_and_shift(xhat, w, per_channel(bias, x.ndim)), residual)
+    y = raw(_rectified_sum, scale_and_shift(xhat, w, per_channel(bias, x.ndim)), residual)
     positive = y > 0
 
     def backward(dy):
@@ -179,5 +176,31 @@ def batch_norm_eval(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any =
             scaled,
             lambda: total(dy),
         )
+
+    return y, backward
+
+
+@op
+def batch_norm_relu_eval(
+    x: Any, residual: Any, mean: Any, var: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    r"""`batch_norm_eval`, a residual (or None) added, rectified, in one.
+
+    Forward:   r_c = (var_c + eps)^(-1/2), y = max(w_c (x - mean_c) r_c + b_c + s, 0), s the residual or 0
+    Backward:  g = dy where y > 0, else 0 (also at the kink) is the gradient of what is rectified, a sum: ds = g, and g
+               is the dy of `batch_norm_eval`: dx = w_c r_c g, dw_c = r_c \sum g (x - mean_c), db_c = \sum g,
+               dmean_c = -w_c r_c \sum g, dvar_c = -1/2 w_c r_c^3 \sum g (x - mean_c)
+    Shapes:    x (N, C, ...), residual and y as x; mean, var, weight and bias (C,)
+    Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2; He et al. 2015, arXiv 1512.03385, figure 2
+    Kernel:    kernels/cpu/batch_norm.py
+    """
+    normalised, gradients = batch_norm_eval.body(x, mean, var, weight, bias, eps)
+    y = raw(_rectified_sum, normalised, residual)
+    positive = y > 0
+
+    def backward(dy):
+        g = xp_of(dy).where(positive, dy, 0.0)
+        dx, *others = gradients(g)
+        return dx, lambda: g, *others
 
     return y, backward

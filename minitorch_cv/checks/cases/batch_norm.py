@@ -62,6 +62,11 @@ def naive_batch_norm_relu_train(x, residual=None, weight=None, bias=None, eps=1e
     return _naive_rectified(y, residual), mean, var
 
 
+def naive_batch_norm_relu_eval(x, residual, mean, var, weight=None, bias=None, eps=1e-5):
+    """Each value by itself, with given statistics; then the residual, then the maximum."""
+    return _naive_rectified(_naive_by(mean, var, x, weight, bias, eps), residual)
+
+
 def _naive_rectified(y, residual):
     z = np.zeros(y.shape)
     for at in np.ndindex(*y.shape):
@@ -116,6 +121,14 @@ def _rectified_train(title, draw, settings, residual=False):
     normalised = lambda **given: naive_batch_norm_train(**given, **settings)[0]
     inputs = _off_the_kink(draw, normalised, residual)
     return Case("batch_norm_relu_train", title, inputs, settings, naive_batch_norm_relu_train)
+
+
+def _rectified_eval(title, draw, settings, residual=False):
+    """A case of batch_norm_relu_eval."""
+    normalised = lambda **given: naive_batch_norm_eval(**given, **settings)
+    inputs = _off_the_kink(draw, normalised, residual)
+    complete = lambda rng: {"residual": None} | inputs(rng)
+    return Case("batch_norm_relu_eval", title, complete, settings, naive_batch_norm_relu_eval)
 
 
 _WRT = ("x", "weight", "bias")
@@ -199,6 +212,14 @@ CASES = [
     Case(
         "batch_norm_eval", "no bias", _inputs((2, 3, 4), "mean", "var", "weight"), {"eps": 0.1}, naive_batch_norm_eval
     ),
+    _rectified_eval(
+        "a residual, channels last, statistics differentiated as well",
+        _inputs((2, 3, 2, 3), "mean", "var", "weight", "bias", last=True),
+        {"eps": 1e-2},
+        residual=True,
+    ),
+    _rectified_eval("no residual, no weight", _inputs((4, 3), "mean", "var", "bias"), {"eps": 0.1}),
+    _rectified_eval("a residual, no bias", _inputs((2, 3, 4), "mean", "var", "weight"), {"eps": 0.1}, residual=True),
 ]
 
 _x, _three = np.zeros((2, 3, 4, 4)), np.ones(3)
@@ -365,6 +386,36 @@ def _residual_rectified_too_late(body):
     return wrong
 
 
+# The faults of batch_norm_relu_eval.
+
+
+def _eval_masked_by(mask):
+    """The right gradients of dy * mask(...) in place of those of the masked dy."""
+
+    def changed(grads, dy, x, residual, mean, var, weight=None, bias=None, eps=1e-5):
+        axes, shape = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+        r = (var + eps) ** -0.5
+        factor = r if weight is None else weight * r
+        normalised = (x - mean.reshape(shape)) * r.reshape(shape)
+        value = normalised if weight is None else normalised * weight.reshape(shape)
+        value = value if bias is None else value + bias.reshape(shape)
+        g = dy * mask(normalised, value, residual)
+        dw, db = (g * normalised).sum(axis=axes), g.sum(axis=axes)
+        return [g * factor.reshape(shape), g, -db * factor, dw * factor * r * -0.5, dw, db]
+
+    return wrong_gradient(changed)
+
+
+def _eval_residual_too_late(body):
+    """The residual added to what is rectified already."""
+
+    def wrong(x, residual, *others):
+        y, backward = body(x, None, *others)
+        return y if residual is None else y + residual, backward
+
+    return wrong
+
+
 _UNMASKED = _masked_by(lambda *operands: 1.0)
 _BY_XHAT = _masked_by(lambda x, residual, weight, bias, eps: _positive(x, None, None, None, eps))
 _BY_BRANCH = _masked_by(lambda x, residual, *others: _positive(x, None, *others))
@@ -401,4 +452,17 @@ FAULTS = [
     ),
     Fault("batch_norm_relu_train", "the residual added after the maximum", _residual_rectified_too_late),
     Fault("batch_norm_eval", "eps added to the standard deviation", wrong_gradient(_as_if_eps_were_outside)),
+    Fault("batch_norm_relu_eval", "not masked", _eval_masked_by(lambda *values: 1.0)),
+    Fault("batch_norm_relu_eval", "masked by xhat, not by the value", _eval_masked_by(lambda xhat, *_: xhat > 0)),
+    Fault(
+        "batch_norm_relu_eval",
+        "masked by the branch, not by the sum",
+        _eval_masked_by(lambda xhat, value, residual: value > 0),
+    ),
+    Fault(
+        "batch_norm_relu_eval",
+        "the shortcut not masked",
+        wrong_gradient(lambda grads, dy, *operands, **settings: [grads[0], dy, *grads[2:]]),
+    ),
+    Fault("batch_norm_relu_eval", "the residual added after the maximum", _eval_residual_too_late),
 ]

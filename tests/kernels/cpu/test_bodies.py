@@ -45,6 +45,8 @@ def test_batch_norm_of_many_pixels(rng, channels):
     compare("batch_norm_relu_train", (x, None, weight, bias, 1e-5), {})
     compare("batch_norm_relu_train", (x, residual, weight, bias, 1e-5), {})
     compare("batch_norm_eval", (x, bias, weight * weight, weight, None, 1e-5), {})
+    compare("batch_norm_relu_eval", (x, None, bias, weight * weight, weight, None, 1e-5), {})
+    compare("batch_norm_relu_eval", (x, residual, bias, weight * weight, weight, bias, 1e-5), {})
 
 
 def test_batch_norm_far_from_zero(rng):
