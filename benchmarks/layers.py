@@ -143,7 +143,7 @@ def by_torch(convolution: Convolution) -> Callable[[], object]:
 
 
 def by_dezero(convolution: Convolution) -> Callable[[], object]:
-    np.int = int  # pyright: ignore[reportAttributeAccessIssue]  # DeZero knows NumPy 1, where this was a name for int
+    vars(np)["int"] = int  # DeZero knows NumPy 1, where this was a name
     dezero = importlib.import_module("dezero")
     x, w, dy = map(dezero.Variable, arrays(convolution))
 

@@ -60,6 +60,7 @@ def measured(environment: dict[str, Any]) -> dict[str, Any]:
 def draw(found: dict[str, Any], path: Path) -> None:
     """Milliseconds an image; over image sizes, milliseconds a million pixels."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, ScalarFormatter
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, one in zip(figure.subplots(1, 2), found["series"], strict=True):
@@ -78,6 +79,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         )
         axes.set_xticks(x, [str(value) for value in x], minor=False)
         axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, linewidth=0.4, color="#CCCCCC")
         axes.legend(frameon=False)

@@ -140,7 +140,7 @@ def _walk(
         if targets is None or any(y is x for x in targets):
             found[id(y)] = (y, start)
         return found
-    order = _latest_first(name, y._node)
+    order = latest_first(name, y._node)
     leaves = None if targets is None else {id(x) for x in targets if x._node is None}
     inner = {} if targets is None else {x._node: x for x in targets if x._node is not None}
     leading = None if targets is None else _nodes_that_lead_to(order, leaves, inner)
@@ -225,7 +225,7 @@ def _described(gradient: Any) -> str:
     return f"type {type(gradient).__name__}" if shape is None else f"shape {shape}"
 
 
-def _latest_first(name: str, root: Node) -> list[Node]:
+def latest_first(name: str, root: Node) -> list[Node]:
     """Every node that `root` depends on, latest first. Inputs are always older: this is a topological order."""
     seen, stack = {root}, [root]
     while stack:

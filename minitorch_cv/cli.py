@@ -1,4 +1,4 @@
-"""The command `minitorch-cv`: lessons, gradient checks, a model's ledger, and a doctor for the installation.
+"""The command `minitorch-cv`: lessons, gradient checks, models and what they see, and a doctor for the installation.
 
 Exit codes: 0 it worked; 1 it ran and found something wrong; 2 it could not be done (a wrong argument, a missing file);
 130 interrupted.
@@ -19,7 +19,9 @@ examples, from the first day on:
   minitorch-cv lesson alexnet --quick         one lesson in under a minute
   minitorch-cv gradcheck my_conv.py           is the gradient that I wrote by hand right, and if not, what is wrong?
   minitorch-cv gradcheck conv2d               checks the package's own conv2d, first and second derivative
+  minitorch-cv models                         the architectures that there are
   minitorch-cv summary alexnet                layer by layer: shapes, parameters, multiply-adds, memory
+  minitorch-cv classify cat.jpg --model resnet50 --weights resnet50.pth
 """
 
 LESSON_EXAMPLES = """\
@@ -38,8 +40,19 @@ examples:
   minitorch-cv summary alexnet
   minitorch-cv summary alexnet --input 3,227,227
   minitorch-cv summary alexnet --json > alexnet.json
+  minitorch-cv summary alexnet --figure alexnet.png
 
 Units: parameters and activations are counted in elements, multiply-adds for one image.
+"""
+
+CLASSIFY_EXAMPLES = """\
+examples:
+  minitorch-cv classify cat.jpg --model resnet50 --weights resnet50.pth
+  minitorch-cv classify photos/*.jpg --model vgg16_bn --weights vgg16_bn.safetensors --figures seen/
+  minitorch-cv classify leaf.png --model resnet18 --weights mine.safetensors --classes names.txt
+
+Published weights of PyTorch's models fit by their names. A .pth file is read without trust: nothing in it is executed.
+A photograph that cannot be read is named, and the others are classified; the exit code is then 1.
 """
 
 WARMUP_EXAMPLES = """\
@@ -100,6 +113,21 @@ def build_parser() -> argparse.ArgumentParser:
     summary.add_argument("model", metavar="MODEL", help="its name, as in alexnet (a wrong name lists them all)")
     summary.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image (default: the model's own)")
     summary.add_argument("--json", action="store_true", help="for other programs")
+    summary.add_argument("--figure", metavar="FILE", help="a bar for each layer, as .png, .svg or .pdf")
+
+    add("models", _list_models, "the architectures, with their sizes and papers")
+
+    photos = add(
+        "classify", _classify, "what a net with published weights sees in photographs", epilog=CLASSIFY_EXAMPLES
+    )
+    photos.add_argument("photographs", metavar="PHOTO", nargs="+", help="PNG or JPEG files")
+    photos.add_argument("--model", required=True, metavar="MODEL", help="as in resnet50 (see minitorch-cv models)")
+    photos.add_argument("--weights", required=True, metavar="FILE", help="a .safetensors or .pth file")
+    photos.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: ImageNet's)")
+    photos.add_argument("--top", type=int, default=5, metavar="N", help="how many classes are told (default 5)")
+    photos.add_argument("--size", type=int, default=224, metavar="PIXELS", help="of the middle that is seen")
+    photos.add_argument("--resize", type=int, metavar="PIXELS", help="of the shorter side before (default 8/7 of size)")
+    photos.add_argument("--figures", metavar="FOLDER", help="where a picture of each verdict is written")
 
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
@@ -146,6 +174,16 @@ def _summarize(args: argparse.Namespace) -> int:
         table = ledger(model, shape)
     except ValueError as error:
         return _fail(f"summary: {args.model} does not take an image of {','.join(map(str, shape[1:]))}: {error}")
+    if args.figure:
+        from minitorch_cv import viz
+        from minitorch_cv._files import written_whole
+
+        try:
+            with written_whole(args.figure) as temporary:
+                figure = viz.ledger(table, f"{args.model}, input {' x '.join(map(str, shape))}")
+                figure.savefig(temporary, dpi=120, format=_picture_format(args.figure))
+        except (OSError, ValueError) as error:
+            return _fail(f"summary: --figure {args.figure} cannot be written: {error}")
     if args.json:
         print(table.to_json())
     else:
@@ -154,6 +192,72 @@ def _summarize(args: argparse.Namespace) -> int:
         # In a narrow terminal or a pipe the lines may wrap; digits are never cut off.
         Console(width=max(Console().width, 110)).print(table.table())
     return 0
+
+
+def _picture_format(path: str) -> str:
+    from pathlib import Path
+
+    ending = Path(path).suffix.removeprefix(".")
+    if ending not in ("png", "svg", "pdf"):
+        raise ValueError(f"the ending expects png, svg or pdf; it is {ending!r}")
+    return ending
+
+
+def _list_models(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from minitorch_cv.models import REGISTRY
+
+    table = Table()
+    for heading in ("model", "parameters", "G multiply-adds", "published weights", "paper"):
+        table.add_column(heading, justify="right" if heading in ("parameters", "G multiply-adds") else "left")
+    for name, entry in REGISTRY.items():
+        published = "yes" if entry.weights else ""
+        table.add_row(name, f"{entry.parameters:,}", entry.giga_multiply_adds, published, entry.paper)
+    Console(width=max(Console().width, 100)).print(table)
+    print("\nLayer by layer:  minitorch-cv summary resnet50")
+    return 0
+
+
+def _classify(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from minitorch_cv import _classify
+    from minitorch_cv.models import REGISTRY
+
+    if args.model not in REGISTRY or not REGISTRY[args.model].giga_multiply_adds:
+        known = [name for name, entry in REGISTRY.items() if entry.giga_multiply_adds]
+        return _fail(f"classify: --model expects one of {', '.join(known)}; it is {args.model!r}")
+    try:
+        names = None if args.classes is None else Path(args.classes).read_text(encoding="utf-8").splitlines()
+        model, names = _classify.load_classifier(args.model, Path(args.weights), names)
+        folder = None if args.figures is None else Path(args.figures)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        return _fail(str(error))
+    failed = 0
+    paths = [Path(path) for path in args.photographs]
+    for path, verdict in zip(
+        paths, _classify.classify(model, names, paths, args.top, args.size, args.resize), strict=True
+    ):
+        if isinstance(verdict, Exception):
+            print(f"minitorch-cv: {verdict}", file=sys.stderr)
+            failed += 1
+            continue
+        print(f"{path}  ({1000 * verdict.seconds:.0f} ms)")
+        for name, share in verdict.best:
+            print(f"  {share:6.1%}  {name}")
+        if folder is not None:
+            from minitorch_cv import viz
+            from minitorch_cv._files import written_whole
+
+            with written_whole(folder / f"{path.stem}.png") as temporary:
+                viz.top_classes(verdict.photograph, verdict.best, path.name).savefig(temporary, dpi=120, format="png")
+    if failed:
+        print(f"minitorch-cv: {failed} of {len(paths)} photographs could not be read", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _warmup(args: argparse.Namespace) -> int:

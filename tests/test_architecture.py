@@ -25,16 +25,30 @@ MAY_IMPORT = {
     "checks": {"engine", "ops", "nn", "viz", "kernels", "checks"},
     "data": {"engine", "ops", "data"},
     "models": {"engine", "ops", "nn", "models"},
+    "weights": {"engine", "nn", "weights"},
     "training": {"engine", "ops", "nn", "optim", "data", "viz", "training"},
-    "course": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "training", "course"},
-    "cli": {"engine", "kernels", "nn", "checks", "viz", "data", "models", "training", "course", "cli"},
-    "root": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "training", "course"},
+    "course": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "weights", "training", "course"},
+    "root": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "weights", "training", "course"},
 }
+MAY_IMPORT["cli"] = MAY_IMPORT["root"] | {"kernels", "cli"}
 
 # The table of faster bodies is plain data, and so may be read by the dispatcher.
 MANIFEST_EDGE = ("minitorch_cv._op", "minitorch_cv.kernels.manifest")
 
-HEAVY = ("numba", "llvmlite", "matplotlib", "cupy", "torch", "scipy", "rich", "pooch", "safetensors", "requests")
+HEAVY = (
+    "numba",
+    "llvmlite",
+    "matplotlib",
+    "cupy",
+    "torch",
+    "scipy",
+    "rich",
+    "pooch",
+    "safetensors",
+    "requests",
+    "onnx",
+    "PIL",
+)
 
 
 def modules() -> dict[str, Path]:
@@ -57,7 +71,7 @@ def part_of(module: str) -> str:
     names = module.split(".")
     if len(names) == 1:
         return "root"
-    if names[1] in ("cli", "__main__", "_doctor", "_lessons"):
+    if names[1] in ("cli", "__main__", "_classify", "_doctor", "_lessons"):
         return "cli"
     return "engine" if names[1].startswith("_") else names[1]
 

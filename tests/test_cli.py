@@ -44,11 +44,11 @@ def lessons_folder(tmp_path, monkeypatch):
 def test_help_teaches_by_examples():
     done = command("--help")
     assert done.returncode == 0
-    for name in ("lessons", "lesson", "gradcheck", "summary", "doctor"):
+    for name in ("lessons", "lesson", "gradcheck", "models", "summary", "classify", "doctor"):
         assert f"minitorch-cv {name}" in done.stdout, f"no example of {name}"
 
 
-@pytest.mark.parametrize("name", ["lesson", "gradcheck", "summary", "doctor"])
+@pytest.mark.parametrize("name", ["lesson", "gradcheck", "summary", "classify", "doctor"])
 def test_every_command_has_its_own_help(name):
     done = command(name, "--help")
     assert done.returncode == 0
@@ -205,3 +205,21 @@ def test_a_closed_pipe_is_no_error():
     child.stderr.close()
     assert child.wait() == 0, message
     assert b"Traceback" not in message
+
+
+def test_models_are_listed_with_their_sizes(capsys):
+    assert cli.main(["models"]) == 0
+    told = capsys.readouterr().out
+    for words in (("resnet50", "25,557,032", "4.089", "yes"), ("zfnet", "62,357,608", "1.168"), ("plain20", "269,722")):
+        assert any(all(word in line for word in words) for line in told.splitlines()), words
+
+
+def test_a_summary_as_a_figure(tmp_path, capsys):
+    from PIL import Image
+
+    assert cli.main(["summary", "resnet20", "--figure", str(tmp_path / "ledger.png")]) == 0
+    with Image.open(tmp_path / "ledger.png") as drawn:
+        assert drawn.size[0] > 600
+    assert cli.main(["summary", "resnet20", "--figure", str(tmp_path / "ledger.xyz")]) == 2
+    assert "expects png, svg or pdf" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.png"]

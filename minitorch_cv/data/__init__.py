@@ -9,6 +9,7 @@ anything called as `transform(images, generator) -> images`. Nothing here needs 
 from minitorch_cv.data._glyphs import GLYPH_NAMES, Glyphs, glyphs
 from minitorch_cv.data._image_folder import ImageFolder, image_folder
 from minitorch_cv.data._mnist5k import mnist5k
+from minitorch_cv.data._photograph import imagenet_classes, read_photograph, standardized_photographs
 from minitorch_cv.data.dataset import Dataset
 from minitorch_cv.data.downloads import cifar10, fashion_mnist, mnist
 from minitorch_cv.data.loader import DataLoader
@@ -43,9 +44,12 @@ __all__ = [
     "fashion_mnist",
     "glyphs",
     "image_folder",
+    "imagenet_classes",
     "mnist",
     "mnist5k",
     "read_cifar10",
     "read_idx",
+    "read_photograph",
+    "standardized_photographs",
     "to_float",
 ]

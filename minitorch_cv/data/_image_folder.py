@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minitorch_cv._arguments import whole_number
+from minitorch_cv.data._photograph import decoded
 from minitorch_cv.data.dataset import Dataset
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -74,14 +75,7 @@ class ImageFolder:
         """One picture as (3, H, W) uint8, turned upright as its EXIF entry says."""
         from PIL import Image, ImageOps
 
-        try:
-            # Decoding alone does not look at PNG's checksums; `verify` does, and leaves the file used up.
-            with Image.open(path, formats=("PNG", "JPEG")) as file:
-                file.verify()
-            with Image.open(path, formats=("PNG", "JPEG")) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ValueError(f"image_folder: {path} expects a whole PNG or JPEG; decoding it says: {error}") from error
+        picture = decoded("image_folder", path)
         if self.size is not None:
             # Scales the shorter side to `size` and cuts the centre of the longer one.
             picture = ImageOps.fit(picture, (self.size, self.size), Image.Resampling.BICUBIC)

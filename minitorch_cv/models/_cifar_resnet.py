@@ -76,3 +76,28 @@ def resnet56(num_classes: int = 10, *, generator: Generator | None = None, **set
 def resnet110(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
     """1,727,962 parameters at 10 classes, input 32 x 32."""
     return CifarResNet(110, num_classes, generator=generator, **settings)
+
+
+def plain20(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
+    """ResNet-20 without its shortcuts: 269,722 parameters at 10 classes, input 32 x 32."""
+    return CifarResNet(20, num_classes, shortcut=None, generator=generator, **settings)
+
+
+def plain32(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
+    """ResNet-32 without its shortcuts: 464,154 parameters at 10 classes, input 32 x 32."""
+    return CifarResNet(32, num_classes, shortcut=None, generator=generator, **settings)
+
+
+def plain44(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
+    """ResNet-44 without its shortcuts: 658,586 parameters at 10 classes, input 32 x 32."""
+    return CifarResNet(44, num_classes, shortcut=None, generator=generator, **settings)
+
+
+def plain56(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
+    """ResNet-56 without its shortcuts: 853,018 parameters at 10 classes, input 32 x 32."""
+    return CifarResNet(56, num_classes, shortcut=None, generator=generator, **settings)
+
+
+def plain110(num_classes: int = 10, *, generator: Generator | None = None, **settings: Any) -> CifarResNet:
+    """ResNet-110 without its shortcuts: 1,727,962 parameters at 10 classes, input 32 x 32."""
+    return CifarResNet(110, num_classes, shortcut=None, generator=generator, **settings)

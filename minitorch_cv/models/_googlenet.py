@@ -146,6 +146,7 @@ class GoogLeNet(nn.Module):
         self.inception5a = inception(self.inception4e.channels, "5a")
         self.inception5b = inception(self.inception5a.channels, "5b")
         self.aux1 = self.aux2 = None
+        self.unused_weights = () if aux else ("aux1.", "aux2.")  # the published file has them
         if aux:
             sizes = wide(128), wide(1024), num_classes, aux_dropout
             self.aux1 = Auxiliary(self.inception4a.channels, *sizes, **form)

@@ -119,18 +119,15 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
 
     like = next(model.parameters(), Tensor(0.0))
     zeros = Tensor(np.zeros(tuple(input_shape), like.dtype), requires_grad=True, device=like.device)
-    training = {id(m): m.training for m in model.modules()}
     recording, mode.recording = mode.recording, True  # what a layer sees is read from the graph
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
-        model.eval()
-        model(zeros, *getattr(model, "other_inputs", ()))
+        with nn.evaluation(model):
+            model(zeros, *getattr(model, "other_inputs", ()))
     finally:
         mode.recording = recording
         for handle in handles:
             handle.remove()
-        for module in model.modules():
-            module.training = training[id(module)]
     return Ledger(type(model).__name__, tuple(input_shape), rows, sum(p.size for p in model.parameters()))
 
 

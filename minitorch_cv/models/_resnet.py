@@ -84,3 +84,13 @@ def resnet101(num_classes: int = 1000, *, generator: Generator | None = None, **
 def resnet152(num_classes: int = 1000, *, generator: Generator | None = None, **settings: Any) -> ResNet:
     """60,192,808 parameters at 1000 classes, input 224 x 224."""
     return ResNet(Bottleneck, (3, 8, 36, 3), num_classes, generator=generator, **settings)
+
+
+def resnet101_paper(num_classes: int = 1000, *, generator: Generator | None = None, **settings: Any) -> ResNet:
+    """The paper's, whose first 1 x 1 convolutions stride: 44,549,160 parameters, input 224 x 224."""
+    return ResNet(PaperBottleneck, (3, 4, 23, 3), num_classes, generator=generator, **settings)
+
+
+def resnet152_paper(num_classes: int = 1000, *, generator: Generator | None = None, **settings: Any) -> ResNet:
+    """The paper's, whose first 1 x 1 convolutions stride: 60,192,808 parameters, input 224 x 224."""
+    return ResNet(PaperBottleneck, (3, 8, 36, 3), num_classes, generator=generator, **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -312,3 +313,15 @@ def _names_a_device(value: Any) -> bool:
 def _moved(tensor: Tensor, device: str | None, dtype: Any) -> Tensor:
     """Detached; on `device`, and of `dtype` if it is floating."""
     return tensor.detach().to(device, dtype if tensor.dtype.kind == "f" else None)
+
+
+@contextlib.contextmanager
+def evaluation(module: Module) -> Iterator[Module]:
+    """Within it the module is in evaluation mode; afterwards each of its parts is in the mode in which it was."""
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield module
+    finally:
+        for part, training in before:
+            part.training = training

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .._device import is_array, to_numpy
+from .._device import is_array
+from .._files import contiguous, written_whole
 from .._tensor import Tensor
 
 _FORMAT = "minitorch_cv checkpoint"
@@ -50,19 +50,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     document = {key: _encode(value, str(key), arrays) for key, value in state.items()}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     metadata = {"format": _FORMAT, "version": _VERSION, "crc32": _checksum(text, arrays), "state": text}
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
+    with written_whole(path) as temporary:
         save_file(arrays, temporary, metadata)
-        os.chmod(temporary, _default_mode())
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _force_folder_to_disk(path.parent)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -97,14 +86,6 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {key: _decode(value, arrays) for key, value in json.loads(metadata["state"]).items()}
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"load_checkpoint: {path} was altered: its metadata cannot be read ({error!r})") from None
-
-
-def contiguous(array: Any) -> np.ndarray:
-    """The values as a NumPy array in C order, its number of axes kept.
-
-    Every array that leaves the package passes here: safetensors writes the memory of a strided view as it lies.
-    """
-    return np.asarray(to_numpy(array), order="C")
 
 
 def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -162,21 +143,3 @@ def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
         content: Any = arrays[name].reshape(-1).view(np.uint8)
         checksum = zlib.crc32(content, zlib.crc32(name.encode(), checksum))
     return f"{checksum:08x}"
-
-
-def _default_mode() -> int:
-    """What a file made by open() would get: a temporary file is closed to everybody else."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _force_folder_to_disk(folder: Path) -> None:
-    """Make the renaming itself last through a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,8 +1,9 @@
-"""Figures: learning curves, images, filters, feature maps, confusion matrices, gradient checks, graphs.
+"""Figures: learning curves, images, filters, feature maps, confusion matrices, gradient checks, graphs, ledgers.
 
-Each function returns a matplotlib Figure (that of `ax`, where one is given to draw in) and shows nothing by itself.
-Colours are told apart by colour-blind readers and differ in lightness; lines differ in dashes and markers too.
-matplotlib is imported at the first use of a function.
+What a network sees is found by `occlusion`, `saliency`, `deconvnet`, `class_activation` and `receptive_field`, which
+return arrays, and drawn by `overlay` and `signed`. Each other function returns a matplotlib Figure (that of `ax`, where
+one is given to draw in) and shows nothing by itself. Colours are told apart by colour-blind readers and differ in
+lightness; lines differ in dashes and markers too. matplotlib is imported at the first use of a function.
 """
 
 from __future__ import annotations
@@ -11,24 +12,54 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._attribution import class_activation, deconvnet, occlusion, receptive_field, saliency
     from ._confusion_matrix import confusion_matrix
     from ._curves import curves
     from ._gradient_check import gradient_check
     from ._graph import Graph, graph
     from ._images import feature_maps, filters, image_grid
+    from ._ledger import ledger
+    from ._overlay import overlay, signed, top_classes
 
 _MODULES = {
     "Graph": "_graph",
+    "class_activation": "_attribution",
     "confusion_matrix": "_confusion_matrix",
     "curves": "_curves",
+    "deconvnet": "_attribution",
     "feature_maps": "_images",
     "filters": "_images",
     "gradient_check": "_gradient_check",
     "graph": "_graph",
     "image_grid": "_images",
+    "ledger": "_ledger",
+    "occlusion": "_attribution",
+    "overlay": "_overlay",
+    "receptive_field": "_attribution",
+    "saliency": "_attribution",
+    "signed": "_overlay",
+    "top_classes": "_overlay",
 }
 
-__all__ = ["Graph", "confusion_matrix", "curves", "feature_maps", "filters", "gradient_check", "graph", "image_grid"]
+__all__ = [
+    "Graph",
+    "class_activation",
+    "confusion_matrix",
+    "curves",
+    "deconvnet",
+    "feature_maps",
+    "filters",
+    "gradient_check",
+    "graph",
+    "image_grid",
+    "ledger",
+    "occlusion",
+    "overlay",
+    "receptive_field",
+    "saliency",
+    "signed",
+    "top_classes",
+]
 
 
 def __getattr__(name: str) -> Any:
