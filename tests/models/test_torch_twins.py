@@ -1,11 +1,15 @@
-"""The counterparts in PyTorch at their full size: a benchmark copies weights into them by name."""
+"""The counterparts in PyTorch: at full size their names and shapes; at a small width a whole step of training."""
 
+import numpy as np
 import pytest
 
+import minitorch_cv as mt
 from minitorch_cv import models, nn
+from minitorch_cv.models import REGISTRY
+from minitorch_cv.optim import SGD
 
-NETS = ["alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet20", "ddpm_unet", "ddpm_unet_small"]
-NETS += ["dcgan_generator", "dcgan_discriminator", "vae", "autoencoder"]
+NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet20", "plain20"]
+NETS += ["ddpm_unet", "ddpm_unet_small", "dcgan_generator", "dcgan_discriminator", "vae", "autoencoder"]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -15,3 +19,59 @@ def test_names_and_shapes_are_ours(name, torch, torch_twin):
     with torch.device("meta"):
         theirs = torch_twin(name).state_dict()
     assert [(key, value.shape) for key, value in ours.items()] == [(k, tuple(v.shape)) for k, v in theirs.items()]
+
+
+CLASSIFIERS = [name for name, entry in REGISTRY.items() if entry.giga_multiply_adds and name != "ddpm_unet"]
+CIFAR = {f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (20, 32, 44, 56, 110)}
+ALEXNET = {"num_classes": 5, "channels": (4, 8, 6, 6, 4), "hidden": 9}
+PAPER = {"groups": (1, 2, 1, 2, 2), "first": (11, 4, 0), "normalize": True}
+
+
+def settings_of(name):
+    """Our settings at a small width, the twin's, and the size of an image."""
+    if name.startswith("vgg"):
+        both = {"num_classes": 5, "channels": (4, 6, 8, 10, 12), "hidden": 14, "grid": 2}
+        return {**both, "dropout": 0.0}, both, 64
+    if name == "alexnet_paper":
+        return {**ALEXNET, "dropout": 0.0}, {**ALEXNET, **PAPER}, 227
+    if name in ("alexnet", "zfnet"):
+        return {**ALEXNET, "dropout": 0.0}, ALEXNET, 224
+    if name.startswith("googlenet"):
+        both = {"num_classes": 5, "width": 0.125}
+        return {**both, "dropout": 0.0}, both, 64
+    both = {"num_classes": 5, "width": 4}
+    return (
+        both,
+        both,
+        16 if name.startswith("plain") or int(name[6:].partition("_")[0]) in (20, 32, 44, 56, 110) else 64,
+    )
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_step_of_training_equals_torchs(name, torch, torch_twin, one_thread_for_torch, rng):
+    settings, twins, size = settings_of(name)
+    ours = models.NAMES[name](**settings, generator=mt.Generator(3)).to(dtype=np.float64)
+    for parameter in ours.parameters():  # so that the image reaches the output, whatever the paper starts from
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=mt.Generator(5))
+    theirs = torch_twin("alexnet" if name == "alexnet_paper" else name, **twins).double()
+    theirs.load_state_dict({key: torch.tensor(value.numpy()) for key, value in ours.state_dict().items()})
+    x, target = rng.standard_normal((4, 3, size, size)), np.arange(4)
+    recipe = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
+    mine, other = SGD(ours.parameters(), **recipe), torch.optim.SGD(theirs.parameters(), **recipe)
+    for _ in range(2):  # the second step has momentum and running statistics
+        mine.zero_grad(), other.zero_grad()
+        loss = mt.ops.cross_entropy(ours(mt.Tensor(x)), mt.Tensor(target))
+        expected = torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(target))
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+        loss.backward(), expected.backward()
+        mine.step(), other.step()
+    worst = 0.0
+    for (key, value), reference in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        reference = reference.numpy()
+        # Biases before a batch norm have no gradient but rounding.
+        error = np.abs(value.numpy() - reference).max() / max(np.abs(reference).max(), 1e-3)
+        worst = max(worst, error)
+        # 110 layers without shortcuts blow rounding up by twelve orders of magnitude.
+        assert error < (1e-2 if name == "plain110" else 1e-7), key
+    print(f"{name}: worst error after two steps {worst:.1e}")

@@ -56,6 +56,32 @@ def alexnet(
     return Features(features, grid, classifier)
 
 
+def zfnet(
+    num_classes=1000,
+    channels=(96, 256, 384, 384, 256),
+    first=(7, 2, 1),
+    second=(5, 2, 0),
+    hidden=4096,
+    grid=6,
+    dropout=0.0,
+    normalize=True,
+):
+    a, b, c, d, e = channels
+    lrn = [nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)] * normalize
+    features = [
+        *(nn.Conv2d(3, a, *first), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), *lrn),
+        *(nn.Conv2d(a, b, *second), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), *lrn),
+        *(nn.Conv2d(b, c, 3, padding=1), nn.ReLU(), nn.Conv2d(c, d, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(d, e, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+    ]
+    classifier = [
+        *(nn.Dropout(dropout), nn.Linear(e * grid * grid, hidden), nn.ReLU()),
+        *(nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()),
+        nn.Linear(hidden, num_classes),
+    ]
+    return Features(features, grid, classifier)
+
+
 def vgg(configuration, normalize=False):
     """`configuration`: the stage of each convolution, M for a pooling."""
 
@@ -444,21 +470,33 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encoder(x.flatten(1))).reshape(x.shape)
 
 
+def plain(n):
+    return lambda **settings: cifar_resnet(n)(shortcut=None, **settings)
+
+
 TWINS = {
     "alexnet": alexnet,
+    "zfnet": zfnet,
     "vgg11": vgg("0M1M22M33M44M"),
+    "vgg11_bn": vgg("0M1M22M33M44M", normalize=True),
+    "vgg13": vgg("00M11M22M33M44M"),
+    "vgg13_bn": vgg("00M11M22M33M44M", normalize=True),
     "vgg16": vgg("00M11M222M333M444M"),
     "vgg16_bn": vgg("00M11M222M333M444M", normalize=True),
+    "vgg19": vgg("00M11M2222M3333M4444M"),
+    "vgg19_bn": vgg("00M11M2222M3333M4444M", normalize=True),
     "googlenet": GoogLeNet,
     "googlenet_paper": googlenet_paper,
     "resnet18": resnet(Basic, 2, 2, 2, 2),
     "resnet34": resnet(Basic, 3, 4, 6, 3),
     "resnet50": resnet(Bottleneck, 3, 4, 6, 3),
     "resnet50_paper": resnet(PaperBottleneck, 3, 4, 6, 3),
-    "resnet20": cifar_resnet(3),
-    "resnet32": cifar_resnet(5),
-    "resnet44": cifar_resnet(7),
-    "resnet56": cifar_resnet(9),
+    "resnet101": resnet(Bottleneck, 3, 4, 23, 3),
+    "resnet101_paper": resnet(PaperBottleneck, 3, 4, 23, 3),
+    "resnet152": resnet(Bottleneck, 3, 8, 36, 3),
+    "resnet152_paper": resnet(PaperBottleneck, 3, 8, 36, 3),
+    **{f"resnet{6 * n + 2}": cifar_resnet(n) for n in (3, 5, 7, 9, 18)},
+    **{f"plain{6 * n + 2}": plain(n) for n in (3, 5, 7, 9, 18)},
     "ddpm_unet": Unet,
     "ddpm_unet_small": ddpm_unet_small,
     "dcgan_generator": DCGANGenerator,
