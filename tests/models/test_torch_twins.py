@@ -27,6 +27,10 @@ ALEXNET = {"num_classes": 5, "channels": (4, 8, 6, 6, 4), "hidden": 9}
 PAPER = {"groups": (1, 2, 1, 2, 2), "first": (11, 4, 0), "normalize": True}
 
 
+BOUNDS = {"plain56": 1e-4, "plain110": 1.0}
+"""So deep without shortcuts rounding is blown up, in 110 layers by twelve orders of magnitude: only losses count."""
+
+
 def settings_of(name):
     """Our settings at a small width, the twin's, and the size of an image."""
     if name.startswith("vgg"):
@@ -56,6 +60,7 @@ def test_a_step_of_training_equals_torchs(name, torch, torch_twin, one_thread_fo
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=mt.Generator(5))
     theirs = torch_twin("alexnet" if name == "alexnet_paper" else name, **twins).double()
     theirs.load_state_dict({key: torch.tensor(value.numpy()) for key, value in ours.state_dict().items()})
+    before = {key: value.numpy().copy() for key, value in ours.state_dict().items()}
     x, target = rng.standard_normal((4, 3, size, size)), np.arange(4)
     recipe = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
     mine, other = SGD(ours.parameters(), **recipe), torch.optim.SGD(theirs.parameters(), **recipe)
@@ -69,9 +74,9 @@ def test_a_step_of_training_equals_torchs(name, torch, torch_twin, one_thread_fo
     worst = 0.0
     for (key, value), reference in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         reference = reference.numpy()
-        # Biases before a batch norm have no gradient but rounding.
-        error = np.abs(value.numpy() - reference).max() / max(np.abs(reference).max(), 1e-3)
+        # In units of the largest change; biases before a batch norm have no gradient but rounding.
+        change = np.abs(reference - before[key]).max()
+        error = np.abs(value.numpy() - reference).max() / max(change, 1e-7)
         worst = max(worst, error)
-        # 110 layers without shortcuts blow rounding up by twelve orders of magnitude.
-        assert error < (1e-2 if name == "plain110" else 1e-7), key
+        assert error < BOUNDS.get(name, 1e-6), key
     print(f"{name}: worst error after two steps {worst:.1e}")
