@@ -5,6 +5,7 @@
     python benchmarks/cpu.py --quick                few rounds, fewer checks, nothing written: under three minutes
     python benchmarks/cpu.py --avx2                 the steps with vectors of 256 bits on both sides
     python benchmarks/cpu.py --layers               single convolutions, and other packages
+    python benchmarks/cpu.py --streams              bodies that compute little, in shares of the memory's speed
     python benchmarks/cpu.py --scaling              a step's time over batch sizes and image sizes, with a figure
     python benchmarks/cpu.py --cold                 import and first step in a new process, compiled code not there yet
     python benchmarks/cpu.py --profile resnet20     time in each of this package's kernels (nothing written)
@@ -136,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="row", help=f"one of {', '.join(JOBS)}; all but tiny by default")
     which = parser.add_mutually_exclusive_group()
-    for mode in ("avx2", "layers", "scaling", "cold", "profile"):
+    for mode in ("avx2", "layers", "streams", "scaling", "cold", "profile"):
         which.add_argument(f"--{mode}", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rounds, no memory, no float64; writes no results")
     parser.add_argument("--rounds", type=int, help="turns of each side (default 7; 3 with --quick)")
@@ -157,6 +158,8 @@ def main() -> None:
         return
     if arguments.layers:
         section, found = "layers", {**measure("layers"), **stamp()}
+    elif arguments.streams:
+        section, found = "streams", {**measure("streams"), **stamp()}
     elif arguments.scaling:
         section, found = "scaling", {**measure("scaling"), **stamp()}
         if results is not None:

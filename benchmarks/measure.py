@@ -258,6 +258,12 @@ def layers() -> dict[str, Any]:
     return layers.measured(environment())
 
 
+def streams() -> dict[str, Any]:
+    import streams
+
+    return streams.measured(environment())
+
+
 def scaling() -> dict[str, Any]:
     import scaling
 
@@ -265,7 +271,7 @@ def scaling() -> dict[str, Any]:
 
 
 COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (row, memory, cold, profile, layers, scaling)
+    f.__name__: f for f in (row, memory, cold, profile, layers, streams, scaling)
 }
 
 

@@ -149,6 +149,15 @@ def scaling(found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def streams(found: dict[str, Any]) -> str:
+    head = ["file in kernels/cpu", "body", "GB/s", "a copy's GB/s", "share"]
+    rows = [
+        [f"`{e['stem']}.py`", e["title"], f"{e['GB/s']:.1f}", f"{e['copy']:.1f}", f"{e['share']:.2f}"]
+        for e in found["bodies"]
+    ]
+    return table(head, rows, 2)
+
+
 def cold(found: dict[str, Any]) -> str:
     names = ["import", "first step", "second step"]
     rows = [[kind, *(f"{times[name]:.2f}" for name in names)] for kind, times in found["times"].items()]
@@ -163,7 +172,12 @@ def profile(title: str, found: dict[str, Any]) -> str:
     return f"{title}: {1e3 * found['step']:.1f} ms\n\n" + table(["kernel", "launches", "ms a step", "%"], rows)
 
 
-SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {"layers": layers, "scaling": scaling, "cold": cold}
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "layers": layers,
+    "streams": streams,
+    "scaling": scaling,
+    "cold": cold,
+}
 
 
 def document(known: dict[str, Any]) -> str:
@@ -177,7 +191,12 @@ def document(known: dict[str, Any]) -> str:
         if section in known:
             rows = known[section]
             parts += [f"## {title}", steps(rows), "What both sides compute:", checks(rows), stamps(rows)]
-    titles = {"layers": "Single convolutions", "scaling": "Over batch sizes and image sizes", "cold": "Cold start"}
+    titles = {
+        "layers": "Single convolutions",
+        "streams": "Bodies that the memory limits",
+        "scaling": "Over batch sizes and image sizes",
+        "cold": "Cold start",
+    }
     for section, title in titles.items():
         if section in known:
             parts += [f"## {title}", SECTIONS[section](known[section]), stamp(known[section])]
