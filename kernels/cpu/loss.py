@@ -100,7 +100,7 @@ def binary_cross_entropy_with_logits(x, target, weight=None, reduction="mean", p
     def backward(dy):
         def dx():
             gradient, tasks = empty(x.shape, x.dtype, axes), tasks_for(n)
-            upstream = contiguous(dy) if reduction != "none" else in_order(dy, axes)
+            upstream = np.asarray(dy) if reduction != "none" else in_order(dy, axes)
             logit_loss_gradients(tasks, upstream, x, target, gradient, int(reduction != "none"), scale, n, tasks)
             return gradient
 
