@@ -190,28 +190,23 @@ def _response_norm(g: _Graph, a: Any) -> str:
     return g.call("LRN", a.x, size=a.size, alpha=a.alpha, beta=a.beta, bias=a.k)
 
 
+def _windows(a: Any) -> dict[str, Any]:
+    return {
+        "kernel_shape": _pair(a.kernel_size),
+        "strides": _pair(a.kernel_size if a.stride is None else a.stride),
+        "pads": _pair(a.padding) * 2,
+        "ceil_mode": int(a.ceil_mode),
+    }
+
+
 def _max_pool(g: _Graph, a: Any) -> str:
-    return g.call(
-        *("MaxPool", a.x),
-        kernel_shape=_pair(a.kernel_size),
-        strides=_pair(a.kernel_size if a.stride is None else a.stride),
-        pads=_pair(a.padding) * 2,
-        dilations=_pair(a.dilation),
-        ceil_mode=int(a.ceil_mode),
-    )
+    return g.call("MaxPool", a.x, **_windows(a), dilations=_pair(a.dilation))
 
 
 def _avg_pool(g: _Graph, a: Any) -> str:
     if a.divisor_override is not None:
         raise NotImplementedError("export_onnx: avg_pool2d with divisor_override has no counterpart in ONNX")
-    return g.call(
-        *("AveragePool", a.x),
-        kernel_shape=_pair(a.kernel_size),
-        strides=_pair(a.kernel_size if a.stride is None else a.stride),
-        pads=_pair(a.padding) * 2,
-        ceil_mode=int(a.ceil_mode),
-        count_include_pad=int(a.count_include_pad),
-    )
+    return g.call("AveragePool", a.x, **_windows(a), count_include_pad=int(a.count_include_pad))
 
 
 def _adaptive_avg_pool(g: _Graph, a: Any) -> str:

@@ -29,6 +29,14 @@ class Features(nn.Module):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
 
+def dense(inputs, hidden, num_classes, dropout):
+    return [
+        *(nn.Dropout(dropout), nn.Linear(inputs, hidden), nn.ReLU()),
+        *(nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()),
+        nn.Linear(hidden, num_classes),
+    ]
+
+
 def alexnet(
     num_classes=1000,
     channels=(64, 192, 384, 256, 256),
@@ -48,12 +56,7 @@ def alexnet(
         *(nn.Conv2d(c, d, 3, padding=1, groups=groups[3]), nn.ReLU()),
         *(nn.Conv2d(d, e, 3, padding=1, groups=groups[4]), nn.ReLU(), nn.MaxPool2d(3, 2)),
     ]
-    classifier = [
-        *(nn.Dropout(dropout), nn.Linear(e * grid * grid, hidden), nn.ReLU()),
-        *(nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()),
-        nn.Linear(hidden, num_classes),
-    ]
-    return Features(features, grid, classifier)
+    return Features(features, grid, dense(e * grid * grid, hidden, num_classes, dropout))
 
 
 def zfnet(
@@ -74,12 +77,7 @@ def zfnet(
         *(nn.Conv2d(b, c, 3, padding=1), nn.ReLU(), nn.Conv2d(c, d, 3, padding=1), nn.ReLU()),
         *(nn.Conv2d(d, e, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
     ]
-    classifier = [
-        *(nn.Dropout(dropout), nn.Linear(e * grid * grid, hidden), nn.ReLU()),
-        *(nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()),
-        nn.Linear(hidden, num_classes),
-    ]
-    return Features(features, grid, classifier)
+    return Features(features, grid, dense(e * grid * grid, hidden, num_classes, dropout))
 
 
 def vgg(configuration, normalize=False):
