@@ -50,6 +50,16 @@ class no_grad(contextlib.ContextDecorator):
         mode.recording = mode.outer.pop()
 
 
+@contextlib.contextmanager
+def recorded() -> Iterator[None]:
+    """Within it operations record, even inside of `no_grad`."""
+    before, mode.recording = mode.recording, True
+    try:
+        yield
+    finally:
+        mode.recording = before
+
+
 class debug(contextlib.ContextDecorator):
     """Within it the engine looks for what it cannot see otherwise, at the price of speed.
 
@@ -206,7 +216,9 @@ def _sum(a: Any, b: Any) -> Any:
     """The sum of two gradients, by the operation that the package has for it where that may be faster."""
     from ._op import OPS
 
-    return OPS["add"](a, b) if isinstance(a, np.ndarray) and a.size > 16384 else a + b
+    if isinstance(a, np.ndarray):
+        return OPS["add"](a, b) if a.size > 16384 else np.asarray(a + b)
+    return a + b
 
 
 def _check_nothing_is_missing(node: Node, count: int) -> None:

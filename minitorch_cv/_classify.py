@@ -49,6 +49,15 @@ def load_classifier(name: str, weights: Path, names: Sequence[str] | None = None
     return model.eval(), tuple(names)
 
 
+def check_size(model: Any, size: int) -> None:
+    """Raise ValueError where the model cannot look at images of that size."""
+    try:
+        with no_grad():
+            model(Tensor(np.zeros((1, 3, size, size), np.float32)))
+    except ValueError as error:
+        raise ValueError(f"classify: {type(model).__name__} cannot look at {size} x {size} pixels: {error}") from None
+
+
 def _number_of_classes(state: dict[str, np.ndarray]) -> int:
     """The outputs of the last linear layer by name; auxiliary classifiers do not count."""
     linear = [key for key, a in state.items() if a.ndim == 2 and key.endswith("weight") and not key.startswith("aux")]

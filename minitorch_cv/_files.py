@@ -13,6 +13,9 @@ import numpy as np
 
 from ._device import to_numpy
 
+_MASK = os.umask(0)
+os.umask(_MASK)  # asked for once, at import: it can only be asked for by changing it
+
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -26,7 +29,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, _default_mode())
+        os.chmod(temporary, 0o666 & ~_MASK)  # as open() would: a temporary file is closed to everybody else
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -42,13 +45,6 @@ def contiguous(array: Any) -> np.ndarray:
     Every array that leaves the package passes here: safetensors writes the memory of a strided view as it lies.
     """
     return np.asarray(to_numpy(array), order="C")
-
-
-def _default_mode() -> int:
-    """What a file made by open() would get: a temporary file is closed to everybody else."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _force_folder_to_disk(folder: Path) -> None:

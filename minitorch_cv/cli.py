@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -75,6 +76,13 @@ def _shape(text: str) -> tuple[int, ...]:
     return shape
 
 
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected; it is {text!r}")
+    return number
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; each subcommand leaves its function in `run`."""
     from minitorch_cv.checks import command as gradcheck
@@ -124,9 +132,9 @@ def build_parser() -> argparse.ArgumentParser:
     photos.add_argument("--model", required=True, metavar="MODEL", help="as in resnet50 (see minitorch-cv models)")
     photos.add_argument("--weights", required=True, metavar="FILE", help="a .safetensors or .pth file")
     photos.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: ImageNet's)")
-    photos.add_argument("--top", type=int, default=5, metavar="N", help="how many classes are told (default 5)")
-    photos.add_argument("--size", type=int, default=224, metavar="PIXELS", help="of the middle that is seen")
-    photos.add_argument("--resize", type=int, metavar="PIXELS", help="of the shorter side before (default 8/7 of size)")
+    photos.add_argument("--top", type=_count, default=5, metavar="N", help="how many classes are told (default 5)")
+    photos.add_argument("--size", type=_count, metavar="PIXELS", help="of the middle (default: the model's)")
+    photos.add_argument("--resize", type=_count, metavar="PIXELS", help="of the shorter side (default 8/7 size)")
     photos.add_argument("--figures", metavar="FOLDER", help="where a picture of each verdict is written")
 
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
@@ -226,22 +234,25 @@ def _classify(args: argparse.Namespace) -> int:
     from minitorch_cv import _classify
     from minitorch_cv.models import REGISTRY
 
-    if args.model not in REGISTRY or not REGISTRY[args.model].giga_multiply_adds:
-        known = [name for name, entry in REGISTRY.items() if entry.giga_multiply_adds]
+    if args.model not in REGISTRY or not REGISTRY[args.model].classifies:
+        known = [name for name, entry in REGISTRY.items() if entry.classifies]
         return _fail(f"classify: --model expects one of {', '.join(known)}; it is {args.model!r}")
     try:
-        names = None if args.classes is None else Path(args.classes).read_text(encoding="utf-8").splitlines()
+        names = None if args.classes is None else Path(args.classes).read_text(encoding="utf-8").rstrip().splitlines()
         model, names = _classify.load_classifier(args.model, Path(args.weights), names)
+        size = args.size or model.input_shape[2]  # pyright: ignore[reportAttributeAccessIssue]
+        if args.resize is not None and args.resize < size:
+            return _fail(f"classify: --resize expects at least the {size} pixels of --size; it is {args.resize}")
+        _classify.check_size(model, size)
         folder = None if args.figures is None else Path(args.figures)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         return _fail(str(error))
-    failed = 0
+    failed, drawn = 0, set()
     paths = [Path(path) for path in args.photographs]
-    for path, verdict in zip(
-        paths, _classify.classify(model, names, paths, args.top, args.size, args.resize), strict=True
-    ):
+    verdicts = _classify.classify(model, names, paths, args.top, size, args.resize)
+    for path, verdict in zip(paths, verdicts, strict=True):
         if isinstance(verdict, Exception):
             print(f"minitorch-cv: {verdict}", file=sys.stderr)
             failed += 1
@@ -253,8 +264,14 @@ def _classify(args: argparse.Namespace) -> int:
             from minitorch_cv import viz
             from minitorch_cv._files import written_whole
 
-            with written_whole(folder / f"{path.stem}.png") as temporary:
-                viz.top_classes(verdict.photograph, verdict.best, path.name).savefig(temporary, dpi=120, format="png")
+            name = next(n for n in (f"{path.name}.classes{i or ''}.png" for i in itertools.count()) if n not in drawn)
+            drawn.add(name)
+            figure = viz.top_classes(verdict.photograph, verdict.best, path.name)
+            try:
+                with written_whole(folder / name) as temporary:
+                    figure.savefig(temporary, dpi=120, format="png")
+            except OSError as error:
+                return _fail(f"classify: --figures: {folder / name} cannot be written: {error}")
     if failed:
         print(f"minitorch-cv: {failed} of {len(paths)} photographs could not be read", file=sys.stderr)
     return 1 if failed else 0

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import minitorch_cv as mt
-from minitorch_cv import cli, data, models
+from minitorch_cv import _classify, cli, data, models
 from minitorch_cv.weights import save_weights
 
 SIZES = ["--size", "32", "--resize", "40"]
@@ -80,8 +80,8 @@ def test_the_command_tells_the_best_classes_and_goes_on_behind_a_broken_picture(
     for name in ("broken.jpg", "text.png", "none.jpg"):
         assert name in told.err
     assert "3 of 5 photographs could not be read" in told.err
-    assert [path.name for path in seen.iterdir()] == ["good.png"]
-    with Image.open(seen / "good.png") as drawn:
+    assert sorted(path.name for path in seen.iterdir()) == ["good.png.classes.png", "good.png.classes1.png"]
+    with Image.open(seen / "good.png.classes.png") as drawn:
         assert drawn.size[0] > 400
 
     net = models.resnet20(num_classes=7, generator=mt.Generator(0)).eval()
@@ -120,6 +120,36 @@ def test_wrong_arguments(weights, tmp_path, capsys):
     assert cli.main(["classify", photo, "--model", "plain20", "--weights", str(tmp_path)]) == 2
     assert cli.main(["classify", photo, "--model", "resnet32", "--weights", str(weights)]) == 2
     assert "missing: layer1.3" in capsys.readouterr().err
+
+
+def test_figures_never_take_a_photographs_place(picture, weights, tmp_path, capsys):
+    path = tmp_path / "cost $x$ \\q.png"
+    Image.fromarray(picture).save(path)
+    before = path.read_bytes()
+    options = ["--model", "resnet20", "--weights", str(weights), "--figures", str(tmp_path)]
+    assert cli.main(["classify", str(path), *options]) == 0
+    assert path.read_bytes() == before and (tmp_path / f"{path.name}.classes.png").exists()
+
+
+def test_a_strip_of_a_picture_takes_little_memory(tmp_path):
+    Image.new("L", (1, 30000), 200).save(tmp_path / "strip.png")
+    found = data.read_photograph(tmp_path / "strip.png")
+    assert found.shape == (3, 224, 224) and (found == 200).all()
+
+
+def test_numbers_that_make_no_sense(picture, weights, tmp_path, capsys):
+    path = str(tmp_path / "p.png")
+    Image.fromarray(picture).save(path)
+    options = ["classify", path, "--model", "resnet20", "--weights", str(weights)]
+    for wrong in (["--top", "-8"], ["--size", "0"], ["--resize", "x"]):
+        with pytest.raises(SystemExit):
+            cli.main([*options, *wrong])
+        assert "whole number from 1 on" in capsys.readouterr().err
+    assert cli.main([*options, "--resize", "20"]) == 2
+    assert "--resize expects at least the 32 pixels of --size; it is 20" in capsys.readouterr().err
+    net = models.alexnet(num_classes=4, channels=(4, 4, 4, 4, 4), hidden=8)
+    with pytest.raises(ValueError, match="AlexNet cannot look at 32 x 32 pixels"):
+        _classify.check_size(net, 32)
 
 
 def test_a_picture_that_is_too_large_to_trust_is_refused(tmp_path):

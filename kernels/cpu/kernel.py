@@ -6,7 +6,7 @@ import functools
 import hashlib
 import struct
 from collections.abc import Callable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from .compiler import compile_python, load
@@ -27,7 +27,12 @@ class Kernel:
         self.kinds = list(function.__annotations__.values())
         expected = function.__code__.co_argcount - 2
         if len(self.kinds) != expected or set(self.kinds) - set(FORMAT):
-            raise TypeError(f"kernel {self.name}: each parameter after task and worker expects one of {list(FORMAT)}")
+            raise TypeError(
+                f"kernel {self.name}: each parameter after task and worker expects one of {', '.join(FORMAT)} as its "
+                "annotation, in a file with `from __future__ import annotations`"
+            )
+        if "Pointer" not in self.kinds:
+            raise TypeError(f"kernel {self.name}: expects a Pointer among its parameters, which tells the element type")
         self.pack = struct.Struct("=" + "".join(FORMAT[kind] for kind in self.kinds)).pack
         self.arrays = [i for i, kind in enumerate(self.kinds) if kind in ARRAYS]
         self.first = self.kinds.index("Pointer")
@@ -60,7 +65,11 @@ def _hash_of(function: Any) -> str:
     while pending:
         found = pending.pop()
         code = found.__code__
-        digest.update(repr((code.co_code, code.co_consts, code.co_names)).encode())
+        if code.co_freevars:
+            raise TypeError(f"kernel {function.__name__}: expects parameters for {', '.join(code.co_freevars)}")
+        constants = [repr(c) if not isinstance(c, CodeType) else c.co_code for c in code.co_consts]
+        kinds = list(found.__annotations__.items())
+        digest.update(repr((code.co_code, constants, code.co_names, code.co_varnames, kinds)).encode())
         for name in code.co_names:
             value = found.__globals__.get(name)
             if isinstance(value, (int, float)):

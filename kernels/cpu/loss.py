@@ -15,7 +15,7 @@ import numpy as np
 from .activation import each, exponential, tasks_for
 from .kernel import kernel
 from .language import Doubles, Pointer, address, helper, number
-from .memory import contiguous, empty, in_order, layout, order_in_memory, scratch
+from .memory import empty, in_order, layout, order_in_memory, scratch
 
 
 @helper

@@ -17,8 +17,10 @@ from a second thread, while the pool is taken, is done by that thread alone: not
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
+import queue
 import threading
 from typing import Any
 
@@ -234,6 +236,17 @@ def _work_module(symbol: str) -> str:
     return str(module)
 
 
+@functools.cache
+def _machine_code() -> tuple[Any, Any, Any]:
+    """launch, finish and work, loaded once for all pools."""
+    number = ctypes.c_int64
+    return (
+        native(load("threads.launch", _launch_module), number, number, number, ctypes.c_char_p, number),
+        native(load("threads.finish", _finish_module), None, number),
+        native(load("threads.work", _work_module), number, number, number, number, number),
+    )
+
+
 class Pool:
     """`threads - 1` workers and whoever launches."""
 
@@ -246,12 +259,9 @@ class Pool:
         ctypes.c_int64.from_address(self._address + THREADS).value = threads
         self._owed = ctypes.c_int64.from_address(self._address + OWED)
         self._taken = threading.Lock()
-        self._alarm = threading.Semaphore(0)
+        self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()  # written in C: no interrupt leaves it half done
         self._running = True
-        number = ctypes.c_int64
-        self._launch = native(load("threads.launch", _launch_module), number, number, number, ctypes.c_char_p, number)
-        self._finish = native(load("threads.finish", _finish_module), None, number)
-        self._work = native(load("threads.work", _work_module), number, number, number, number, number)
+        self._launch, self._finish, self._work = _machine_code()
         for worker in range(1, threads):
             threading.Thread(target=self._serve, args=(worker,), daemon=True, name=f"kernels-{worker}").start()
 
@@ -259,23 +269,23 @@ class Pool:
         seen = 0
         while self._running:
             seen = self._work(self._address, worker, seen, WATCHES)
-            self._alarm.acquire()
+            self._alarm.get()
 
     def run(self, function: int, arguments: bytes, tasks: int) -> None:
         """Call function(task, worker, arguments) for every task."""
-        if tasks > 1 and self.threads > 1 and self._taken.acquire(blocking=False):
-            finished = False
-            try:
-                owed = self._launch(self._address, function, arguments, tasks)
-                if owed:
-                    self._alarm.release(owed)
-                    self._owed.value = 0
-                else:
-                    finished = True
-            finally:
-                if not finished:  # whatever interrupts it: workers may be writing into the caller's arrays
-                    self._finish(self._address)
-                self._taken.release()
+        if tasks > 1 and self.threads > 1 and not self._taken.locked():
+            with self._taken:  # an interrupt cannot come between its being taken and its being given back
+                finished = False
+                try:
+                    owed = self._launch(self._address, function, arguments, tasks)
+                    finished = not owed
+                    if owed:
+                        for _ in range(owed):
+                            self._alarm.put(None)
+                        self._owed.value = 0  # afterwards: an alarm too many costs a glance, one too few a worker
+                finally:  # whatever interrupts it: workers may be writing into the caller's arrays
+                    if not finished:
+                        self._finish(self._address)
         else:
             single = _alone(function)
             for task in range(tasks):
@@ -285,7 +295,8 @@ class Pool:
         """Let the workers end."""
         self._running = False
         with self._taken:
-            self._alarm.release(self.threads)
+            for _ in range(self.threads):
+                self._alarm.put(None)
 
 
 _as_function: dict[int, Any] = {}
@@ -341,8 +352,8 @@ def set_num_threads(threads: int) -> None:
 
 def _after_fork() -> None:
     """A forked child has none of the workers."""
-    global _pool
-    _pool = None
+    global _pool, _making
+    _pool, _making = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -35,7 +35,7 @@ def decoded(name: str, path: str | os.PathLike[str]) -> Any:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
         raise ValueError(f"{name}: {path} expects a whole PNG or JPEG; decoding it says: {error}") from error
 
 
@@ -60,9 +60,14 @@ def read_photograph(path: str | os.PathLike[str], size: int = 224, resize: int |
         target = resize, int(resize * height / width)
     else:
         target = int(resize * width / height), resize
-    picture = picture.resize(target, Image.Resampling.BILINEAR)
     left, top = round((target[0] - size) / 2), round((target[1] - size) / 2)
-    picture = picture.crop((left, top, left + size, top + size))
+    if max(target) <= 16 * size:
+        picture = picture.resize(target, Image.Resampling.BILINEAR)
+        picture = picture.crop((left, top, left + size, top + size))
+    else:  # a strip, which as a whole would fill the memory: only the middle is scaled
+        across, down = width / target[0], height / target[1]
+        box = (left * across, top * down, (left + size) * across, (top + size) * down)
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR, box)
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 

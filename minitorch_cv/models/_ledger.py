@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from .._autograd import Node, mode
+from .._autograd import Node, recorded
 from .._tensor import Tensor
 
 
@@ -119,13 +119,11 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
 
     like = next(model.parameters(), Tensor(0.0))
     zeros = Tensor(np.zeros(tuple(input_shape), like.dtype), requires_grad=True, device=like.device)
-    recording, mode.recording = mode.recording, True  # what a layer sees is read from the graph
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
-        with nn.evaluation(model):
+        with nn.evaluation(model), recorded():  # what a layer sees is read from the graph
             model(zeros, *getattr(model, "other_inputs", ()))
     finally:
-        mode.recording = recording
         for handle in handles:
             handle.remove()
     return Ledger(type(model).__name__, tuple(input_shape), rows, sum(p.size for p in model.parameters()))

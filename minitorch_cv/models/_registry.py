@@ -48,10 +48,16 @@ class Entry(NamedTuple):
     """Whether weights are published under the names of its state."""
     paper: str
 
+    @property
+    def classifies(self) -> bool:
+        """Whether it takes images and returns logits of classes."""
+        return self.paper not in (_DCGAN, _DDPM, _VAE, _CODES)
+
 
 _ALEXNET, _ZFNET = "Krizhevsky et al. 2012", "Zeiler and Fergus 2013"
 _VGG, _GOOGLENET, _RESNET = "Simonyan and Zisserman 2014", "Szegedy et al. 2014", "He et al. 2015"
-_DCGAN, _DDPM, _VAE = "Radford et al. 2015", "Ho et al. 2020", "Kingma and Welling 2013"
+_DCGAN, _DDPM = "Radford et al. 2015", "Ho et al. 2020"
+_VAE, _CODES = "Kingma and Welling 2013", "Hinton and Salakhutdinov 2006"
 
 REGISTRY: dict[str, Entry] = {
     entry.constructor.__name__: entry
@@ -92,7 +98,7 @@ REGISTRY: dict[str, Entry] = {
         Entry(ddpm_unet, 35_746_307, "6.05", True, _DDPM),
         Entry(ddpm_unet_small, 1_113_955, "", False, _DDPM),
         Entry(vae, 652_824, "", False, _VAE),
-        Entry(autoencoder, 435_536, "", False, "Hinton and Salakhutdinov 2006"),
+        Entry(autoencoder, 435_536, "", False, _CODES),
     )
 }
 

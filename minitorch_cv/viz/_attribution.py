@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from .._autograd import Node, latest_first, no_grad
+from .._autograd import Node, latest_first, no_grad, recorded
 from .._device import array_namespace, to_device, to_numpy
 from .._op import OPS
 from .._random import Generator
@@ -36,14 +36,16 @@ def occlusion(model: Module, image: Any, target: int, size: int = 16, stride: in
             f"occlusion: size expects 1 .. {min(height, width)} and stride 1 or more; they are {size} and {stride}"
         )
     places = [(i, j) for i in range(0, height - size + 1, stride) for j in range(0, width - size + 1, stride)]
-    found = []
+    found: list[np.ndarray] = []
     with evaluation(model), no_grad():
         for first in range(0, len(places), 16):
             some = places[first : first + 16]
             hidden = array_namespace(x).repeat(x, len(some), axis=0)
             for picture, (i, j) in zip(hidden, some, strict=True):
                 picture[:, i : i + size, j : j + size] = fill
-            found.append(to_numpy(ops.softmax(model(Tensor(hidden)), axis=1).data)[:, target])
+            logits = model(Tensor(hidden))
+            _check_class("occlusion", target, logits)
+            found.append(to_numpy(ops.softmax(logits, axis=1).data)[:, target])
     return np.concatenate(found).reshape(-1, (width - size) // stride + 1)
 
 
@@ -56,8 +58,9 @@ def saliency(model: Module, image: Any, target: int, guided: bool = True) -> np.
     Source:    Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034; guided: Springenberg et al. 2014, arXiv 1412.6806
     """
     x = Tensor(_one_image("saliency", model, image), requires_grad=True)
-    with evaluation(model):
+    with evaluation(model), recorded():
         logits = model(x)
+    _check_class("saliency", target, logits)
     upstream = array_namespace(logits.data).zeros_like(logits.data)
     upstream[0, target] = 1
     return _walk_back(logits, upstream, x, _GUIDED if guided else {})[0]
@@ -106,12 +109,15 @@ def class_activation(model: Module, image: Any, target: int) -> np.ndarray:
     with pooling.register_forward_hook(lambda module, inputs, y: seen.append((inputs[0], y))), evaluation(model):
         with no_grad():
             model(x)
+    if not seen:
+        raise ValueError("class_activation: model expects to run its `avgpool`; it does not")
     maps, pooled = seen[0]
     if pooled.shape[2:] != (1, 1) or classifier.in_features != maps.shape[1]:
         raise ValueError(
             f"class_activation: model expects global average pooling right before its linear layer; here {maps.shape} "
             f"becomes {pooled.shape} before {classifier.in_features} features"
         )
+    _check_class("class_activation", target, classifier.weight.data.T)
     weight = to_numpy(classifier.weight.data)[target]
     return np.tensordot(weight, to_numpy(maps.data)[0], 1)
 
@@ -128,7 +134,9 @@ def receptive_field(
     Raises:    ValueError where the model has no such layer, or its output is no feature maps
     Source:    Luo, Li, Urtasun, Zemel 2016, "Understanding the effective receptive field", arXiv 1701.04128
     """
-    source, like = generator or Generator(0), next(model.parameters())
+    if images < 1:
+        raise ValueError(f"receptive_field: images expects at least 1; it is {images}")
+    source, like = generator or Generator(0), next(model.parameters(), Tensor(np.float32(0)))
     total = np.zeros(input_shape[2:])
     for _ in range(images):
         drawn = to_device(source.normal((1, *input_shape[1:]), dtype=like.dtype), like.device)
@@ -142,9 +150,14 @@ def receptive_field(
     return total / images
 
 
+def _check_class(name: str, target: int, logits: Any) -> None:
+    if not 0 <= target < logits.shape[1]:
+        raise ValueError(f"{name}: target expects a class, 0 .. {logits.shape[1] - 1}; it is {target}")
+
+
 def _one_image(name: str, model: Module, image: Any) -> Any:
-    """The image (1, C, H, W) in the model's type and on its device, a copy."""
-    like = next(model.parameters())
+    """The image (1, C, H, W) in the model's type and on its device, a copy, with the values that it has."""
+    like = next(model.parameters(), Tensor(np.float32(0)))
     array = to_numpy(image.data if isinstance(image, Tensor) else image)
     array = array[None] if array.ndim == 3 else array
     if array.ndim != 4 or len(array) != 1:
@@ -159,7 +172,7 @@ def _output(name: str, model: Module, x: Tensor, layer: str) -> Tensor:
         known = ", ".join(list(modules)[1:12])
         raise ValueError(f"{name}: layer expects the name of one, such as {known} ...; it is {layer!r}")
     seen: list[Any] = []
-    with modules[layer].register_forward_hook(lambda module, inputs, y: seen.append(y)), evaluation(model):
+    with modules[layer].register_forward_hook(lambda module, inputs, y: seen.append(y)), evaluation(model), recorded():
         model(x)
     if not seen or not isinstance(seen[0], Tensor):
         raise ValueError(f"{name}: layer {layer!r} puts out no Tensor when the model runs")
@@ -171,6 +184,8 @@ Rule = Callable[[Node, Any], tuple]
 
 def _walk_back(y: Tensor, upstream: Any, x: Tensor, rules: Mapping[str, Rule]) -> np.ndarray:
     """Backpropagation from y to x alone, with `rules` in place of the backward of the operations that they name."""
+    if y._node is None and y is not x:
+        raise ValueError("attribution: model expects to compute its output from the image; it is a constant")
     gradients: dict[Any, Any] = {y._node if y is not x else x: upstream}
     with no_grad():
         for node in latest_first("attribution", y._node) if y._node is not None else []:

@@ -64,12 +64,12 @@ def top_classes(image: Any, probabilities: Sequence[tuple[str, float]], title: s
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.3))
     left.imshow(picture)
     left.set_axis_off()
-    left.set_title(title, fontsize=10)
+    left.set_title(title, fontsize=10, parse_math=False)
     places = np.arange(len(probabilities))[::-1]
     shares = [share for _, share in probabilities]
     right.barh(places, shares, color=BLUE, height=0.62)
     for place, (name, share) in zip(places, probabilities, strict=True):
-        right.text(0.0, place + 0.33, name, va="bottom", ha="left", fontsize=9)
+        right.text(0.0, place + 0.33, name, va="bottom", ha="left", fontsize=9, parse_math=False)
         right.text(share + 0.01, place, f"{share:.1%}", va="center", fontsize=8.5, color=GREY)
     plain_axes(right)
     right.set(xlim=(0, 1.12), ylim=(-0.6, len(probabilities) - 0.1), yticks=[], xlabel="probability")

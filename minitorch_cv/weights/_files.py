@@ -15,7 +15,7 @@ from ._pth import WeightsError, read_pth
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PARALLEL = "module."
-_COUNTER = ".num_batches_tracked"
+_COUNTER = "num_batches_tracked"
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -101,6 +101,10 @@ def _state_of(tree: Any, path: Path) -> dict[str, np.ndarray]:
         (tree[key] for key in _WRAPPERS if isinstance(tree, Mapping) and isinstance(tree.get(key), dict)), tree
     )
     if not isinstance(inner, dict) or not inner or not all(isinstance(v, np.ndarray) for v in inner.values()):
-        kind = f"a dict with {', '.join(map(repr, list(inner)[:4]))} ..." if isinstance(inner, dict) else repr(inner)
+        kind = (
+            f"a dict with {', '.join(map(repr, list(inner)[:4]))} ..."
+            if isinstance(inner, dict)
+            else f"a {type(inner).__name__}"
+        )
         raise WeightsError(f"{path} expects a state dict: names, and a tensor for each; it holds {kind:.200}")
     return {str(name): array for name, array in inner.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._autograd import Node, latest_first, mode
+from .._autograd import Node, latest_first, recorded
 from .._files import contiguous, written_whole
 from .._tensor import Tensor
 from ..nn import Module, evaluation
@@ -24,8 +25,10 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Sequen
     """Write the model, as it is in evaluation, to an ONNX file with its weights in it, under their published names.
 
     The graph is that of one forward pass on zeros of `input_shape` (default: the model's own), so what depends on
-    values is fixed; the number of images is not. A model of more inputs has them in `other_inputs`.
-    Raises ModuleNotFoundError without the package onnx; NotImplementedError for an operation that has no counterpart.
+    values, and what is computed from the image without recording (detached), is fixed; the number of images is not. A
+    model of more inputs has them in `other_inputs`. onnxruntime runs convolutions in float32 only.
+    Raises ModuleNotFoundError without the package onnx; NotImplementedError for an operation that has no counterpart;
+    TypeError for a model that returns anything but Tensors.
     """
     try:
         import onnx
@@ -38,13 +41,11 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Sequen
     inputs = [Tensor(np.zeros(shape, dtype)), *others]
     for x in inputs:
         x.requires_grad = True
-    recording, mode.recording = mode.recording, True
-    try:
-        with evaluation(model):
-            result = model(*inputs)
-    finally:
-        mode.recording = recording
-    outputs = [y for y in (result if isinstance(result, tuple) else (result,)) if isinstance(y, Tensor)]
+    with evaluation(model), recorded():
+        result = model(*inputs)
+    outputs = list(result) if isinstance(result, tuple) else [result]
+    if not all(isinstance(y, Tensor) for y in outputs):
+        raise TypeError(f"export_onnx: model expects to return a Tensor or a tuple of them; it returns {result!r:.80}")
     graph = _Graph(model, inputs)
     for y in outputs:
         graph.add(y)
@@ -73,13 +74,15 @@ class _Graph:
     """What is written so far: nodes, constants, and the name of each Tensor's value."""
 
     def __init__(self, model: Module, inputs: list[Tensor]):
-        self.inputs = ["x", *(f"x{i}" for i in range(1, len(inputs)))]
+        self.published = {id(value.data): name for name, value in model.state_dict().items()}
+        taken = set(self.published.values())
+        free = (name for name in (f"x{i or ''}" for i in itertools.count()) if name not in taken)
+        self.inputs = list(itertools.islice(free, len(inputs)))
         self.names = {id(x): name for x, name in zip(inputs, self.inputs, strict=True)}
         self.keep: list[Any] = list(inputs)  # an id is only good as long as its object lives
         self.of_node: dict[Node, str] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.nodes: list[tuple[tuple, dict[str, Any]]] = []
-        self.published = {id(value.data): name for name, value in model.state_dict().items()}
 
     def add(self, y: Tensor) -> None:
         """The operations that lead to y, in the order in which they were computed."""
@@ -106,7 +109,7 @@ class _Graph:
         return "" if x is None else self.constant(x)
 
     def constant(self, array: Any, name: str | None = None) -> str:
-        name = name or f"constant_{len(self.constants)}"
+        name = name or f"/constant_{len(self.constants)}"  # a slash is in no attribute's name
         self.constants.setdefault(name, contiguous(array))
         return name
 
@@ -119,7 +122,7 @@ class _Graph:
         inputs = [x if isinstance(x, str) else self.value(x) for x in operands]
         while inputs and not inputs[-1]:
             inputs.pop()
-        output = f"{kind.lower()}_{len(self.nodes)}"
+        output = f"/{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(((kind, inputs, [output]), attributes))
         return output
 
@@ -328,7 +331,7 @@ _CONVERTERS: dict[str, Callable[[_Graph, Any], str]] = {
     "sum": _reduced("ReduceSum"),
     "mean": _reduced("ReduceMean"),
     "reshape": _reshape,
-    "permute": _of_one("Transpose", "perm=axes"),
+    "permute": lambda g, a: g.call("Transpose", a.x, perm=[axis % a.x.ndim for axis in a.axes]),
     "concatenate_operands": lambda g, a: g.call("Concat", *a.arrays, axis=a.axis),
     "getitem": _getitem,
     "pad_constant": _pad,

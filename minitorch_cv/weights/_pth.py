@@ -1,8 +1,8 @@
 """PyTorch's .pth files, read without PyTorch and without trust.
 
 A .pth file is a pickle, a program for a little stack machine that may call any function of Python by name. This reader
-hands it six harmless names and refuses every other. The numbers lie beside the program, and the tensors that it builds
-are checked to lie within them.
+knows the few instructions that torch writes, hands the program six harmless names, and refuses all else. The numbers
+lie beside the program, and the tensors that it builds are checked to lie within them.
 
 There are two forms. Since 2020 it is a zip archive: <name>/data.pkl, and <name>/data/<key> for each storage. Before, it
 was a stream of five pickles (a magic number, a version, the machine's properties, the objects, the storages' keys) and
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import reprlib
 import struct
 import zipfile
 from collections import OrderedDict
@@ -30,32 +31,13 @@ class WeightsError(ValueError):
     """A file of weights that is damaged, of another kind, or asks for what no file of weights needs."""
 
 
-class _Allowed:
-    """A callable to which a pickle cannot attach anything: pickles may set attributes of what they have got hold of."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., Any]):
-        object.__setattr__(self, "_call", call)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise WeightsError(f"it sets the attribute {name} of a function")
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._call(*arguments)
-
-
 class _Number:
     """The type of a storage's numbers. bfloat16, which NumPy lacks, is the upper half of a float32."""
 
     __slots__ = ("dtype", "is_bfloat16")
 
     def __init__(self, dtype: str, is_bfloat16: bool = False):
-        object.__setattr__(self, "dtype", np.dtype(dtype))
-        object.__setattr__(self, "is_bfloat16", is_bfloat16)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise WeightsError(f"it sets the attribute {name} of a type")
+        self.dtype, self.is_bfloat16 = np.dtype(dtype), is_bfloat16
 
 
 class _Storage:
@@ -86,6 +68,10 @@ class _Tensor:
         return view.astype(data.dtype.newbyteorder("="))
 
 
+_short = reprlib.repr
+"""Of what a file holds: the whole of a nest of containers can be longer than any memory."""
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -93,7 +79,9 @@ def _is_count(value: Any) -> bool:
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     numbers = (offset, *shape, *strides) if type(shape) is tuple and type(strides) is tuple else (-1,)
     if not isinstance(storage, _Storage) or not all(map(_is_count, numbers)) or len(shape) != len(strides):
-        raise WeightsError(f"it builds a tensor of offset {offset!r}, shape {shape!r} and strides {strides!r}")
+        raise WeightsError(
+            f"it builds a tensor of offset {_short(offset)}, shape {_short(shape)}, strides {_short(strides)}"
+        )
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     if math.prod(shape) and last >= storage.count:
         raise WeightsError(f"it builds a tensor of {last + 1} numbers on a storage of {storage.count}")
@@ -121,20 +109,76 @@ _NUMBERS = {
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_tensor"): _Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_parameter"): _Allowed(_rebuild_parameter),
-    ("torch", "Size"): _Allowed(tuple),
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch", "Size"): tuple,
     **{("torch", name): number for name, number in _NUMBERS.items()},
 }
 
+_CALLABLE = [value for value in _ALLOWED.values() if callable(value)]
 
-class _Unpickler(pickle.Unpickler):
-    """Python's own, with nothing in reach but what is allowed. `storage(type, key, count)` gives a storage."""
+_INSTRUCTIONS = (
+    *("PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+    *("BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET"),
+    *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
+)
+"""Those that torch writes, in its two protocols."""
+
+
+class _Known(dict):
+    """What each instruction does."""
+
+    def __missing__(self, code: int) -> Any:
+        raise WeightsError(f"it uses the instruction {bytes([code])!r}, which torch never writes")
+
+
+_python_pickle: Any = pickle._Unpickler  # pyright: ignore[reportAttributeAccessIssue]  # not the one in C
+
+
+class _Unpickler(_python_pickle):
+    """Python's own machine with few instructions. `storage(type, key, count)` gives a storage."""
+
+    dispatch = _Known(
+        (code, pickle._Unpickler.dispatch[code]) for code in (getattr(pickle, n)[0] for n in _INSTRUCTIONS)
+    )  # pyright: ignore
 
     def __init__(self, file: IO[bytes], storage: Callable[[_Number, str, int], _Storage]):
         super().__init__(file, encoding="utf-8")
         self.storage = storage
+
+    def load_reduce(self) -> None:
+        arguments, function = self.stack.pop(), self.stack[-1]
+        if not any(function is known for known in _CALLABLE) or (function is OrderedDict and arguments):
+            raise WeightsError(f"it calls {_short(function)}")
+        self.stack[-1] = function(*arguments)
+
+    def load_build(self) -> None:
+        """The state of a dict is torch's `_metadata`, for which there is no use here; nothing else has one."""
+        self.stack.pop()
+        if type(self.stack[-1]) is not OrderedDict:
+            raise WeightsError(f"it sets attributes of {_short(self.stack[-1])}")
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set(key, value)
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self._set(key, value)
+
+    def _set(self, key: Any, value: Any) -> None:
+        """Keys are names and numbers: nests of tuples would take for ever to be hashed."""
+        if type(key) not in (str, int, bytes) or not isinstance(self.stack[-1], dict):
+            raise WeightsError(f"it puts a {type(key).__name__} as key into a {type(self.stack[-1]).__name__}")
+        self.stack[-1][key] = value
+
+    dispatch[pickle.REDUCE[0]], dispatch[pickle.BUILD[0]] = load_reduce, load_build
+    dispatch[pickle.SETITEM[0]], dispatch[pickle.SETITEMS[0]] = load_setitem, load_setitems
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -144,10 +188,10 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identity: Any) -> _Storage:
         if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
-            raise WeightsError(f"it names a storage by {identity!r}")
+            raise WeightsError(f"it names a storage by {_short(identity)}")
         _, number, key, _, count, *view = identity
         if not isinstance(number, _Number) or type(key) is not str or not _is_count(count) or view not in ([], [None]):
-            raise WeightsError(f"it names a storage by {identity!r}")
+            raise WeightsError(f"it names a storage by {_short(identity)}")
         return self.storage(number, key, count)
 
 
@@ -233,6 +277,8 @@ def _same(storage: _Storage, number: _Number, count: int) -> _Storage:
 
 def _with_arrays(value: Any) -> Any:
     """A copy of the tree with arrays in place of tensors. Only plain containers can be in it."""
+    storages: dict[int, int] = {}
+    written = [0]
     copies: dict[int, Any] = {}  # what occurs often is copied once: nested often enough it would fill any memory
 
     def copy(value: Any, depth: int) -> Any:
@@ -246,7 +292,12 @@ def _with_arrays(value: Any) -> Any:
 
     def copy_container(value: Any, depth: int) -> Any:
         if isinstance(value, _Tensor):
-            return value.array()
+            array = value.array()
+            storages[id(value.storage)] = value.storage.count * value.storage.number.dtype.itemsize
+            written[0] += array.nbytes
+            if written[0] > 16 * sum(storages.values()) + 2**20:  # some share a storage, but not so many
+                raise WeightsError("its tensors are many times as large as what they are made of")
+            return array
         if isinstance(value, dict):
             return {copy(key, depth): copy(entry, depth) for key, entry in dict.items(value)}
         if isinstance(value, (list, tuple)):

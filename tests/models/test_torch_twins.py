@@ -21,7 +21,7 @@ def test_names_and_shapes_are_ours(name, torch, torch_twin):
     assert [(key, value.shape) for key, value in ours.items()] == [(k, tuple(v.shape)) for k, v in theirs.items()]
 
 
-CLASSIFIERS = [name for name, entry in REGISTRY.items() if entry.giga_multiply_adds and name != "ddpm_unet"]
+CLASSIFIERS = [name for name, entry in REGISTRY.items() if entry.classifies]
 CIFAR = {f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (20, 32, 44, 56, 110)}
 ALEXNET = {"num_classes": 5, "channels": (4, 8, 6, 6, 4), "hidden": 9}
 PAPER = {"groups": (1, 2, 1, 2, 2), "first": (11, 4, 0), "normalize": True}

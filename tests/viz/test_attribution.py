@@ -47,9 +47,11 @@ def test_plain_saliency_is_the_gradient(make, image):
     assert all(p.grad is None for p in net.parameters())
 
 
-def two_layers(rng):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3), nn.ReLU())
-    return net.to(dtype=np.float64)
+def two_layers(pool=2):
+    """With pool=1 nothing is pooled, and there the two rules differ most."""
+    generator = mt.Generator(3)
+    first, second = nn.Conv2d(3, 4, 3, padding=1, generator=generator), nn.Conv2d(4, 5, 3, generator=generator)
+    return nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(pool), second, nn.ReLU()).to(dtype=np.float64)
 
 
 def by_hand(net, image, channel, mask_forward):
@@ -58,7 +60,8 @@ def by_hand(net, image, channel, mask_forward):
     one = x
     a1 = ops.conv2d(one, net[0].weight.data, net[0].bias.data, padding=1)
     r1 = ops.relu(a1)
-    p, where = ops.max_pool2d(r1, 2, return_indices=True)
+    pool = net[2].kernel_size
+    p, where = ops.max_pool2d(r1, pool, return_indices=True)
     a2 = ops.conv2d(p, net[3].weight.data, net[3].bias.data)
     r2 = ops.relu(a2)
     dy = np.zeros_like(r2)
@@ -66,21 +69,24 @@ def by_hand(net, image, channel, mask_forward):
     dy[0, channel, row, column] = r2[0, channel, row, column]
     dy = np.maximum(dy, 0) * (a2 > 0 if mask_forward else 1)
     dy = ops.conv2d_input_gradient(dy, net[3].weight.data, p.shape)
-    dy = ops.max_unpool2d(dy, where, 2, output_size=r1.shape[2:])
+    dy = ops.max_unpool2d(dy, where, pool, output_size=r1.shape[2:])
     dy = np.maximum(dy, 0) * (a1 > 0 if mask_forward else 1)
     return ops.conv2d_input_gradient(dy, net[0].weight.data, image.shape, padding=1)[0]
 
 
-def test_deconvnet_by_hand(image, rng):
-    net = two_layers(rng)
+@pytest.mark.parametrize("pool", [1, 2])
+def test_deconvnet_by_hand(image, pool):
+    net = two_layers(pool)
     expected = by_hand(net, image, 3, mask_forward=False)
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(viz.deconvnet(net, image, "4", 3), expected, rtol=1e-10, atol=1e-14)
-    assert not np.allclose(expected, by_hand(net, image, 3, mask_forward=True)), "the two rules differ here"
+    if pool == 1:
+        assert not np.allclose(expected, by_hand(net, image, 3, mask_forward=True)), "the two rules differ here"
 
 
-def test_guided_saliency_by_hand(image, rng):
-    net = nn.Sequential(*two_layers(rng), nn.Flatten(), nn.Linear(5 * 36, 4)).to(dtype=np.float64)
+def test_guided_saliency_by_hand(image):
+    last = nn.Linear(5 * 36, 4, generator=mt.Generator(4))
+    net = nn.Sequential(*two_layers(), nn.Flatten(), last).to(dtype=np.float64)
     weight = net[6].weight.data
 
     def masked(dy, a):
@@ -97,7 +103,7 @@ def test_guided_saliency_by_hand(image, rng):
 
 
 def test_response_normalisation_is_passed_by(image):
-    layers = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.LocalResponseNorm(5, 1e-2)
+    layers = nn.Conv2d(3, 6, 3, generator=mt.Generator(3)), nn.ReLU(), nn.LocalResponseNorm(5, 1e-2)
     net = nn.Sequential(*layers).to(dtype=np.float64)
     with_it = viz.deconvnet(net, image, "2", 1)
     strongest = ops.relu(net[0](mt.Tensor(image))).numpy()[0, 1].max()
@@ -134,6 +140,15 @@ def test_the_receptive_field_that_is_measured_is_the_one_that_is_computed(name):
     assert (height, width) == rows[name].receptive_field
 
 
+def test_gradients_are_taken_though_nothing_is_recorded(image):
+    net = vgg()
+    with mt.no_grad():
+        quiet = viz.saliency(net, image, 1), viz.deconvnet(net, image, "features.2", 1)
+    for found, expected in zip(quiet, (viz.saliency(net, image, 1), viz.deconvnet(net, image, "features.2", 1))):
+        np.testing.assert_array_equal(found, expected)
+        assert found.any()
+
+
 def test_errors_name_what_was_expected(image):
     net = vgg()
     with pytest.raises(ValueError, match=r"occlusion: image expects shape \(1, C, H, W\) or \(C, H, W\)"):
@@ -146,6 +161,11 @@ def test_errors_name_what_was_expected(image):
         ValueError, match=r"deconvnet: channel expects the number of a feature map of layer 'features\.0'"
     ):
         viz.deconvnet(net, image, "features.0", 4)
+    for function in (viz.saliency, viz.occlusion):
+        with pytest.raises(ValueError, match=r"target expects a class, 0 \.\. 3; it is -1"):
+            function(net, image, -1)
+    with pytest.raises(ValueError, match="images expects at least 1"):
+        viz.receptive_field(net, "features.0", (1, 3, 16, 16), images=0)
     with pytest.raises(ValueError, match="class_activation: model expects global average pooling"):
         viz.class_activation(net, image, 0)
     with pytest.raises(ValueError, match=r"receptive_field: layer 'classifier\.0' expects feature maps"):

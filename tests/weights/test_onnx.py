@@ -120,6 +120,32 @@ def test_what_has_no_counterpart_is_named_and_no_file_is_left(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_names_of_ones_own_meet_none_of_the_graphs(tmp_path):
+    class Odd(nn.Module):
+        input_shape = (1, 4)
+
+        def __init__(self):
+            self.constant_0 = nn.Parameter(np.arange(4, dtype=np.float32))
+            self.x = nn.Parameter(np.full(4, 3, np.float32))
+            self.multiply_0 = nn.Parameter(np.full(4, 5, np.float32))
+
+        def forward(self, image):
+            return ops.permute((image * 2.0 + self.constant_0) * self.x + self.multiply_0, (0, -1))
+
+    net, path, x = Odd(), tmp_path / "net.onnx", mt.Generator(0).normal((3, 4), dtype=np.float32)
+    export_onnx(net, path)
+    np.testing.assert_allclose(run(path, x)[0], net(mt.Tensor(x)).numpy(), rtol=1e-6)
+
+
+def test_a_model_that_returns_something_else_is_refused(tmp_path):
+    class Odd(nn.Sequential):
+        def forward(self, x):
+            return {"logits": super().forward(x)}
+
+    with pytest.raises(TypeError, match="export_onnx: model expects to return a Tensor or a tuple of them"):
+        export_onnx(Odd(nn.Linear(3, 2)), tmp_path / "net.onnx", (1, 3))
+
+
 def test_without_the_package_the_cure_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install -e \"\.\[export\]\""):

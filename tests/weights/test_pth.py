@@ -181,9 +181,69 @@ def test_attributes_of_what_is_allowed_cannot_be_set(tmp_path):
     # The stack machine's BUILD: state (None, {"_call": 1}) for the function that rebuilds tensors.
     program = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x05\x00\x00\x00_callK\x01s\x86b."
     zip_file(path, program, {})
-    with pytest.raises(WeightsError, match="sets the attribute _call"):
+    with pytest.raises(WeightsError, match="sets attributes of <function"):
         read_pth(path)
     assert callable(__import__("minitorch_cv.weights._pth", fromlist=["x"])._rebuild_tensor)
+
+
+def nested(levels, leaf=b"K\x01"):
+    """A tuple of two of a tuple of two ...: as a program of a few bytes, each level named and fetched twice."""
+    program = leaf
+    for level in range(levels):
+        program += b"q" + bytes([level]) + b"h" + bytes([level]) + b"\x86"
+    return program
+
+
+HOSTILE = {
+    "a key that is hashed for ever": (b"\x80\x02}" + nested(40) + b"K\x01s.", "as key"),
+    "pairs whose key is hashed for ever": (
+        b"\x80\x02ccollections\nOrderedDict\n](" + nested(40) + b"K\x01\x86e\x85R.",
+        "it calls <class 'coll",
+    ),
+    "a nest instead of a state": (b"\x80\x02" + nested(30) + b".", "32 deep|expects a state dict"),
+    "a shape that is printed for ever": (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00" + nested(40) + b")tR.",
+        "builds a tensor",
+    ),
+    "twice the same": (b"\x80\x02K\x012\x86.", "instruction b'2'"),
+    "a storage changed": (
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x0ctQ"
+        b"N}X\x05\x00\x00\x00countJ\xff\xff\xff\x7fs\x86b.",
+        "sets attributes of",
+    ),
+    "what is called is no function": (b"\x80\x02K\x01)R.", "it calls 1"),
+    "an item set in a list": (b"\x80\x02]K\x00K\x01s.", "into a list"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_small_file_takes_neither_time_nor_memory(name, tmp_path):
+    program, what = HOSTILE[name]
+    zip_file(tmp_path / "evil.pth", program, {"0": VALUES.tobytes()})
+    with pytest.raises(WeightsError, match=what):
+        read_weights(tmp_path / "evil.pth")
+
+
+def test_a_large_number_of_what_is_remembered_takes_no_memory(tmp_path):
+    import tracemalloc
+
+    program = b"\x80\x02}X\x01\x00\x00\x00kK\x01r\x00\x00\x00\x40s."
+    zip_file(tmp_path / "w.pth", program, {})
+    tracemalloc.start()
+    assert read_pth(tmp_path / "w.pth") == {"k": 1}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
+
+
+def test_tensors_may_share_a_storage_but_not_fill_the_memory_with_it(tmp_path):
+    big = np.zeros(2**18, np.float32)
+    tied = {f"w{i}": tensor((2**18,)) for i in range(4)}
+    zip_file(tmp_path / "w.pth", tied, {"0": big.tobytes()})
+    assert len(read_pth(tmp_path / "w.pth")) == 4
+    zip_file(tmp_path / "w.pth", {f"w{i}": tensor((2**18,)) for i in range(40)}, {"0": big.tobytes()})
+    with pytest.raises(WeightsError, match="many times as large"):
+        read_pth(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,27 @@ def test_a_readers_own_kernel_is_compiled_when_it_changes(tmp_path):
         "    for i in range(n):\n        y[i] = x[i] * number(x, FACTOR)\n"
         "x = np.ones(3)\ny = np.empty(3)\nscaled(1, x, y, 3)\nprint(y[2])\n"
     )
-    for factor in ("2.0", "3.0", "2.0"):
-        script.write_text(text.replace("FACTOR", factor))
+    of_kind = text.replace("n: int)", "n: int, FACTOR: KIND)").replace("y, 3)", "y, 3, 4)")
+    texts = [(f, text.replace("FACTOR", f)) for f in ("2.0", "3.0", "2.0")]
+    texts += [("4.0", of_kind.replace("KIND", kind)) for kind in ("int", "float", "int")]
+    for factor, content in texts:
+        script.write_text(content)
         environment = {**os.environ, "MINITORCH_CV_CACHE": str(tmp_path / "cache")}
         done = subprocess.run([sys.executable, script], env=environment, capture_output=True, encoding="utf-8")
         assert done.stdout.strip() == factor, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ("x: Pointer, n: str", "each parameter after task and worker expects one of Pointer, Bytes"),
+        ("n: int", "expects a Pointer among its parameters"),
+    ],
+)
+def test_a_kernel_that_cannot_be_is_refused_when_it_is_defined(signature, message):
+    from minitorch_cv.kernels.cpu.kernel import kernel
+
+    namespace: dict = {"__name__": "own", "kernel": kernel}
+    text = f"from __future__ import annotations\n@kernel\ndef odd(task, worker, {signature}): pass\n"
+    with pytest.raises(TypeError, match=message):
+        exec(text, namespace)

@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -51,6 +54,43 @@ def test_launches_from_several_threads(three_threads, rng):
     for caller in callers:
         caller.join()
     assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
+def test_interrupts_at_any_moment_leave_the_pool_whole():
+    """In a process of its own: were a lock left taken, or an alarm half rung, it would hang or go on alone."""
+    code = """
+import signal, time
+import numpy as np
+from minitorch_cv.kernels.cpu import threads
+from minitorch_cv.kernels.cpu.conv2d_direct import add_up
+threads.set_num_threads(3)
+parts, result = np.ones((3, 4000)), np.zeros(4000)
+def launch():
+    result[:] = 0
+    add_up(37, parts, result, 3, result.size, 37)
+launch()
+interrupted, begun = 0, time.perf_counter()
+while time.perf_counter() - begun < 2:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 20e-6 + 1e-6 * (interrupted % 300))
+        for i in range(100):
+            launch()
+            if i % 10 == 0:
+                time.sleep(0.0005)  # long enough for workers to lie down
+    except KeyboardInterrupt:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+launch()
+assert (result == 3).all(), "each task once"
+assert not threads.pool()._taken.locked(), "the pool is free"
+threads.set_num_threads(2)
+print(interrupted)
+"""
+    prefix = "import signal\nsignal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+    done = subprocess.run([sys.executable, "-c", prefix + code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
 
 
 def test_as_many_threads_as_wanted(three_threads):
