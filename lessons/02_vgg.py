@@ -176,8 +176,9 @@ lesson.figure(figure, "first_layers")
 
 # %% [markdown]
 # Compare three things. The filters: both fronts learn oriented edges from nothing but labels. The folded share: of
-# what the filters pass, the coarse stride folds several times as much. And the error. But do not give it all to
-# aliasing: a stride of 2 also leaves maps of four times as many pixels to every layer behind it, and does more work.
+# what the filters pass, the coarse stride folds many times as much, though little in both, for these drawings are
+# smoother than photographs. And the error, which the finer front makes several times smaller. Do not give that to
+# aliasing alone: a stride of 2 also leaves maps of four times as many pixels to every layer behind it, and more work.
 # The paper changed both at once, too.
 #
 # ## 2. The way back: a "deconvolutional" net
@@ -227,8 +228,8 @@ first = ops.relu(ops.conv2d(image, w1, b1, padding=1))
 pooled, switches = ops.max_pool2d(first, 2, return_indices=True)
 second = ops.relu(ops.conv2d(pooled, w2, b2, padding=1))
 
-# Back, from the strongest value of channel 1 alone.
-channel = 1
+# Back, from the strongest value of one channel alone.
+channel = int(second[0].max(axis=(1, 2)).argmax())
 strongest = np.zeros_like(second)
 place = np.unravel_index(second[0, channel].argmax(), second.shape[2:])
 strongest[0, channel][place] = second[0, channel][place]
@@ -352,9 +353,10 @@ for slot, (layer, name) in zip(rows, layers.items(), strict=True):
 lesson.figure(figure, "deconvnet")
 
 # %% [markdown]
-# In the paper the patterns grow from edges and colours in layers 1 and 2 to textures in layer 3 and to parts and
-# whole objects in layers 4 and 5. Here the first layer answers to edges and colours, and from layer 3 on a unit sees
-# most of the picture: the shapes are so few and so large that there is little in between.
+# In the paper the patterns grow from edges and colours in layers 1 and 2 to textures in layer 3 and to parts and whole
+# objects in layers 4 and 5. Here, in the default run, layer 1 answers to edges and dark or bright colours; layer 2 to
+# arcs and corners, whatever their colour; layer 3 to a whole outline, such as that of a heart or of a ring. In layer
+# 5 the images of a channel still have a shape in common, but the patterns can hardly be read any more.
 #
 # **A test of the method.** A picture that looks like the image need not tell what the *net* has learned: the switches
 # come from the image, and carry its edges back, whatever the weights are. So send the same images back through a net
@@ -387,10 +389,12 @@ print("correlation of the patterns' strengths, trained against untrained: " + " 
 lesson.record(trained_untrained_correlation=similar)
 
 # %% [markdown]
-# So look for what differs: where the pattern lies and which lines are kept. What both share is the image's own.
+# The untrained net, which knows nothing, draws parts of the object's outline, too. So take for learned only what it
+# does not draw.
 #
 # **Occlusion** is a test that needs no way back. A grey square is moved over the image, and each time the net says
-# how probable the true class still is. Where that falls, something was hidden that the net had used.
+# how probable the true class still is. Where that falls, something was hidden that the net had used, or something was
+# drawn that misleads it: a grey square within a disc or a ring is a new shape.
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(14, 3.2), layout="constrained")
@@ -612,6 +616,10 @@ for row in table:
 lesson.record(stacks=table)
 
 # %% [markdown]
+# With few channels three passes over the maps cost more than they save. With many, the three small windows take even
+# less than 27/49 of the time: for 3 x 3 at stride 1 there are Winograd's algorithms, which need fewer multiplications
+# than the ledger counts. Since VGG the whole field has tuned its kernels and its hardware to this one window.
+#
 # And three non-linearities stand against one. What is that worth? Walk along a straight line from one image of 7 x 7 to
 # another, and look at a single output unit. Behind one window and one ReLU it is a straight line with at most one
 # corner. Behind three, every unit below it that switches on or off on the way adds a corner.
@@ -646,7 +654,7 @@ axes[0].set_xticks(settings.stack_channels, [str(C) for C in settings.stack_chan
 axes[0].set_title("time of both stacks", fontsize=10)
 for (name, y), style in zip(outputs.items(), ("-", "--"), strict=True):
     axes[1].plot(steps.ravel(), y, style, label=name)
-axes[1].set(xlabel="from one image to the other", ylabel="output, largest = 1")
+axes[1].set(xlabel="from one image to the other", ylabel="output, as a share of its largest")
 axes[1].set_title("one output unit along a line", fontsize=10)
 axes[1].legend(frameon=False)
 lesson.figure(figure, "three_or_one")
@@ -986,9 +994,10 @@ lesson.figure(figure, "starts")
 # which are far narrower than the 4096 units for which 0.01 was meant.
 #
 # The paper's way out does not show at this size. With the paper's strength in the layers between, E stays at the guess
-# even with A's layers around them, for the signal fades between; filled with He's start it trains at once. The paper
-# trained for 370,000 steps, with pixels in 0 .. 255 whose mean alone was subtracted; ours have a few hundred steps. All
-# this is one seed a start (two, for E from A) on one set of data.
+# even with A's layers around them: they make the signal stronger, but it still fades. Filled with He's start E trains;
+# so it does without A's layers, and two seeds cannot tell whether these help. The paper trained for 370,000 steps, with
+# pixels in 0 .. 255 whose mean alone was subtracted; ours have a few hundred steps. All this is one seed a start (two
+# for E from A) on one set of data.
 #
 # ## 9. Depth, A to E
 #
@@ -1055,10 +1064,6 @@ lesson.finish()
 # overfitting the reason, for the error on the images that the nets *learned from* does not fall with depth either.
 # A digit of 28 x 28 hardly needs nineteen layers, and a plain net gets harder to train with every layer. That more
 # layers can raise the training error is what the ResNet paper called degradation.
-#
-# **Time.** Three small windows took less than 27/49 of the time of the large one: for 3 x 3 at stride 1 there are
-# Winograd's algorithms, which need fewer multiplications than the ledger counts. The whole field has since tuned its
-# kernels and its hardware to this one window.
 #
 # **To put right** where the story is told: ILSVRC 2013 was won by Clarifai (11.7 %), the ZFNet paper has 14.8 %.
 # Stages 3, 4 and 5 have three convolutions in VGG-16, and four in VGG-19. And the paper's deep nets started from the

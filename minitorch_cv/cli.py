@@ -52,7 +52,8 @@ examples:
   minitorch-cv classify photos/*.jpg --model vgg16_bn --weights vgg16_bn.safetensors --figures seen/
   minitorch-cv classify leaf.png --model resnet18 --weights mine.safetensors --classes names.txt
 
-Published weights of PyTorch's models fit by their names. A .pth file is read without trust: nothing in it is executed.
+Published weights of PyTorch's models fit by their names. Photographs are standardised by ImageNet's mean and deviation.
+A .pth file is read without trust: nothing in it is executed.
 A photograph that cannot be read is named, and the others are classified; the exit code is then 1.
 """
 
@@ -238,7 +239,13 @@ def _classify(args: argparse.Namespace) -> int:
         known = [name for name, entry in REGISTRY.items() if entry.classifies]
         return _fail(f"classify: --model expects one of {', '.join(known)}; it is {args.model!r}")
     try:
-        names = None if args.classes is None else Path(args.classes).read_text(encoding="utf-8").rstrip().splitlines()
+        names = None
+        if args.classes is not None:
+            if not Path(args.classes).is_file():
+                return _fail(
+                    f"classify: --classes expects a file of names, one a line; there is none at {args.classes}"
+                )
+            names = Path(args.classes).read_text(encoding="utf-8").rstrip().splitlines()
         model, names = _classify.load_classifier(args.model, Path(args.weights), names)
         size = args.size or model.input_shape[2]  # pyright: ignore[reportAttributeAccessIssue]
         if args.resize is not None and args.resize < size:
@@ -248,7 +255,8 @@ def _classify(args: argparse.Namespace) -> int:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        return _fail(str(error))
+        text = str(error)
+        return _fail(f"classify: --model {args.model}: {text if len(text) < 900 else text[:900] + ' ...'}")
     failed, drawn = 0, set()
     paths = [Path(path) for path in args.photographs]
     verdicts = _classify.classify(model, names, paths, args.top, size, args.resize)

@@ -17,11 +17,12 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,24 @@ BYTE_POINTER = ir.IntType(8).as_pointer()
 _lock = threading.RLock()
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Within it an interrupt waits: a package whose import was broken off cannot be imported again in this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple] = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: waiting.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if waiting and callable(before):
+            before(*waiting[0])
+
+
 @functools.cache
+@_undisturbed()
 def _numba() -> Any:
     """Numba, taught the vocabulary; imported only where something must be compiled."""
     import numba

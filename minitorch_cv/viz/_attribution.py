@@ -1,7 +1,7 @@
 """What a network sees: which pixels a value depends on, by occlusion, by gradients bent on their way, by feature maps.
 
-Each function takes a trained model and one image, runs the model as in evaluation, leaves it as it was, and returns a
-NumPy array; `overlay` draws it.
+Each function takes a trained model and one image, in floats as the model takes it, runs the model as in evaluation,
+leaves it as it was, and returns a NumPy array. `overlay` draws it over the image, `signed` a gradient or a pattern.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from .. import ops
 from .._autograd import Node, latest_first, no_grad, recorded
 from .._device import array_namespace, to_device, to_numpy
+from .._numerics import get_numerics, set_numerics
 from .._op import OPS
 from .._random import Generator
 from .._tensor import Tensor
@@ -138,15 +139,22 @@ def receptive_field(
         raise ValueError(f"receptive_field: images expects at least 1; it is {images}")
     source, like = generator or Generator(0), next(model.parameters(), Tensor(np.float32(0)))
     total = np.zeros(input_shape[2:])
-    for _ in range(images):
-        drawn = to_device(source.normal((1, *input_shape[1:]), dtype=like.dtype), like.device)
-        x = Tensor(drawn, requires_grad=True)
-        maps = _output("receptive_field", model, x, layer)
-        if maps.ndim != 4:
-            raise ValueError(f"receptive_field: layer {layer!r} expects feature maps as output; they are {maps.shape}")
-        upstream = array_namespace(maps.data).zeros_like(maps.data)
-        upstream[:, :, maps.shape[2] // 2, maps.shape[3] // 2] = 1
-        total += np.abs(_walk_back(maps, upstream, x, {})[0]).sum(axis=0)
+    before = get_numerics()
+    set_numerics("strict")  # Winograd's sums round, and what is zero would be only nearly so
+    try:
+        for _ in range(images):
+            drawn = to_device(source.normal((1, *input_shape[1:]), dtype=like.dtype), like.device)
+            x = Tensor(drawn, requires_grad=True)
+            maps = _output("receptive_field", model, x, layer)
+            if maps.ndim != 4:
+                raise ValueError(
+                    f"receptive_field: layer {layer!r} expects feature maps as output; they are {maps.shape}"
+                )
+            upstream = array_namespace(maps.data).zeros_like(maps.data)
+            upstream[:, :, maps.shape[2] // 2, maps.shape[3] // 2] = 1
+            total += np.abs(_walk_back(maps, upstream, x, {})[0]).sum(axis=0)
+    finally:
+        set_numerics(before)
     return total / images
 
 
@@ -160,6 +168,11 @@ def _one_image(name: str, model: Module, image: Any) -> Any:
     like = next(model.parameters(), Tensor(np.float32(0)))
     array = to_numpy(image.data if isinstance(image, Tensor) else image)
     array = array[None] if array.ndim == 3 else array
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name}: image expects floats as the model takes them: data.to_float(...), or for published weights "
+            f"data.standardized_photographs(...); it is of {array.dtype}"
+        )
     if array.ndim != 4 or len(array) != 1:
         raise ValueError(f"{name}: image expects shape (1, C, H, W) or (C, H, W); it is {array.shape}")
     return to_device(array.astype(like.dtype), like.device)

@@ -13,10 +13,18 @@ from ._style import BLUE, GREY, NotebookFigure, as_array, canvas, plain_axes
 
 
 def overlay(
-    image: Any, values: Any, ax: Axes | None = None, title: str = "", label: str = "", opacity: float = 0.55
+    image: Any,
+    values: Any,
+    ax: Axes | None = None,
+    title: str = "",
+    label: str = "",
+    opacity: float = 0.55,
+    windows: tuple[int, int] | None = None,
 ) -> Figure:
-    """A map of values over the image that it was made of, stretched to its size, with its colour bar.
+    """A map of values over the image that it was made of, with its colour bar.
 
+    The map is stretched to the image's size, or, where `windows` gives the size and stride of the squares of pixels to
+    which the values belong (as for `occlusion`), each value lies in the middle of its square.
     Shapes: image (C, H, W) or (1, C, H, W) with one or three channels, values (h, w).
     Units: the image is shown from its smallest to its largest value, uint8 and 0 .. 1 as they are.
     Raises: ValueError for other shapes.
@@ -25,11 +33,17 @@ def overlay(
     if values.ndim != 2 or not values.size:
         raise ValueError(f"overlay: values expects shape (h, w); it is {values.shape}")
     figure, axes = canvas(ax, 4.2, 3.6)
-    extent = (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
-    axes.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=1, extent=extent)
+    height, width = picture.shape[:2]
+    axes.imshow(picture.mean(axis=2), cmap="gray", vmin=0, vmax=1)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    if windows is not None:
+        size, stride = windows
+        first = (size - stride) / 2 - 0.5  # where the part begins that is nearer to the first middle than to another
+        extent = (first, first + values.shape[1] * stride, first + values.shape[0] * stride, first)
     drawn = axes.imshow(values, cmap="viridis", alpha=opacity, extent=extent, interpolation="bilinear")
     bar = figure.colorbar(drawn, ax=axes, shrink=0.85, label=label)
     bar.solids.set_alpha(1.0)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_axis_off()
     axes.set_title(title, fontsize=10)
     return figure

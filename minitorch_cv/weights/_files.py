@@ -28,7 +28,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"read_weights: path expects a file of weights; there is none at {path}")
-    state = _read_safetensors(path) if _is_safetensors(path) else _state_of(read_pth(path), path)
+    with open(path, "rb") as file:
+        beginning = file.read(9)
+    if beginning[8:] == b"{":  # the length of a header in eight bytes, and the header
+        state = _read_safetensors(path)
+    elif beginning[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):  # a zip archive, a pickle
+        state = _state_of(read_pth(path), path)
+    else:
+        raise WeightsError(f"{path} is no .safetensors or .pth file")
     if state and all(name.startswith(_PARALLEL) for name in state):
         state = {name.removeprefix(_PARALLEL): array for name, array in state.items()}
     return state
@@ -77,12 +84,6 @@ def save_weights(module: Module, path: str | os.PathLike[str]) -> None:
     arrays = {name: contiguous(value.data) for name, value in module.state_dict().items()}
     with written_whole(path) as temporary:
         save_file(arrays, temporary)
-
-
-def _is_safetensors(path: Path) -> bool:
-    """A safetensors file is the length of its header in 8 bytes, and a header that begins with a brace."""
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -28,14 +28,20 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Sequen
     values, and what is computed from the image without recording (detached), is fixed; the number of images is not. A
     model of more inputs has them in `other_inputs`. onnxruntime runs convolutions in float32 only.
     Raises ModuleNotFoundError without the package onnx; NotImplementedError for an operation that has no counterpart;
-    TypeError for a model that returns anything but Tensors.
+    TypeError for a model that returns anything but Tensors; ValueError without any input_shape.
     """
     try:
         import onnx
     except ModuleNotFoundError:
         raise ModuleNotFoundError('export_onnx: the package onnx is missing: pip install -e ".[export]"') from None
 
-    shape = tuple(model.input_shape if input_shape is None else input_shape)  # pyright: ignore[reportAttributeAccessIssue]
+    input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
+    if input_shape is None:
+        raise ValueError(
+            f"export_onnx: input_shape expects the shape of the images, as in (1, 3, 224, 224): "
+            f"{type(model).__name__} has none of its own"
+        )
+    shape = tuple(input_shape)
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
     others = [Tensor(np.asarray(contiguous(x), dtype)) for x in getattr(model, "other_inputs", ())]
     inputs = [Tensor(np.zeros(shape, dtype)), *others]
@@ -47,15 +53,15 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Sequen
     if not all(isinstance(y, Tensor) for y in outputs):
         raise TypeError(f"export_onnx: model expects to return a Tensor or a tuple of them; it returns {result!r:.80}")
     graph = _Graph(model, inputs)
-    for y in outputs:
-        graph.add(y)
+    for i, y in enumerate(outputs):
+        graph.add(y, f"output{i or ''}")
     kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
     described = [
         [
             onnx.helper.make_tensor_value_info(name, kind, ["N", *x.shape[1:]] if x.ndim else [])
             for name, x in zip(names, tensors, strict=True)
         ]
-        for names, tensors in ((graph.inputs, inputs), ([graph.names[id(y)] for y in outputs], outputs))
+        for names, tensors in ((graph.inputs, inputs), (graph.outputs, outputs))
     ]
     constants = [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     nodes = [onnx.helper.make_node(*node, **attributes) for node, attributes in graph.nodes]
@@ -79,13 +85,13 @@ class _Graph:
         free = (name for name in (f"x{i or ''}" for i in itertools.count()) if name not in taken)
         self.inputs = list(itertools.islice(free, len(inputs)))
         self.names = {id(x): name for x, name in zip(inputs, self.inputs, strict=True)}
-        self.keep: list[Any] = list(inputs)  # an id is only good as long as its object lives
+        self.outputs: list[str] = []
         self.of_node: dict[Node, str] = {}
         self.constants: dict[str, np.ndarray] = {}
         self.nodes: list[tuple[tuple, dict[str, Any]]] = []
 
-    def add(self, y: Tensor) -> None:
-        """The operations that lead to y, in the order in which they were computed."""
+    def add(self, y: Tensor, output: str) -> None:
+        """The operations that lead to y, in the order in which they were computed; its value gets a name of its own."""
         for node in reversed(latest_first("export_onnx", y._node) if y._node is not None else []):
             if node in self.of_node:
                 continue
@@ -95,8 +101,9 @@ class _Graph:
             bound = inspect.signature(node.operation.body).bind(*node.inputs, **node.settings)
             bound.apply_defaults()
             self.of_node[node] = _CONVERTERS[name](self, SimpleNamespace(**bound.arguments))
-        self.names[id(y)] = self.value(y)
-        self.keep.append(y)
+        output = f"/{output}" if output in self.published.values() else output
+        self.nodes.append((("Identity", [self.value(y)], [output]), {}))
+        self.outputs.append(output)
 
     def value(self, x: Any) -> str:
         """The name of a value: an input's, an operation's, or that of a constant."""

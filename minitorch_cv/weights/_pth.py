@@ -184,7 +184,10 @@ class _Unpickler(_python_pickle):
         try:
             return _ALLOWED[module, name]
         except KeyError:
-            raise WeightsError(f"it asks for {module}.{name}, which no file of weights needs") from None
+            raise WeightsError(
+                f"it asks for {module}.{name}, which no file of weights needs (what fits is written by "
+                "torch.save(model.state_dict(), path))"
+            ) from None
 
     def persistent_load(self, identity: Any) -> _Storage:
         if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":

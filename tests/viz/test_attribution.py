@@ -149,6 +149,21 @@ def test_gradients_are_taken_though_nothing_is_recorded(image):
         assert found.any()
 
 
+def test_pixels_as_whole_numbers_are_refused(image):
+    with pytest.raises(TypeError, match=r"saliency: image expects floats .*standardized_photographs"):
+        viz.saliency(vgg(), (image * 50).astype(np.uint8), 1)
+
+
+def test_the_receptive_field_is_exact_where_winograd_would_round():
+    net = models.resnet20(width=16, in_channels=1, generator=mt.Generator(0))
+    before = mt.get_numerics()
+    found = viz.receptive_field(net, "layer2.0", (1, 1, 64, 64), images=4)
+    rows = {row.name: row for row in ledger(net, (1, 1, 64, 64)).rows}
+    size = rows["layer2.0.bn2"].receptive_field
+    assert ((found > 0).any(axis=1).sum(), (found > 0).any(axis=0).sum()) == size
+    assert mt.get_numerics() == before
+
+
 def test_errors_name_what_was_expected(image):
     net = vgg()
     with pytest.raises(ValueError, match=r"occlusion: image expects shape \(1, C, H, W\) or \(C, H, W\)"):
@@ -177,6 +192,11 @@ def test_the_figures_show_what_was_given(image, rng):
     figure = viz.overlay(image, values, title="where")
     np.testing.assert_array_equal(figure.axes[0].images[1].get_array(), values)
     assert figure.axes[0].images[0].get_extent() == figure.axes[0].images[1].get_extent()
+    placed = viz.overlay(image, values, windows=(6, 2)).axes[0].images[1]
+    left, right, bottom, top = placed.get_extent()
+    # Squares of pixels 0..5, 2..7, ...: their middles are at 2.5, 4.5, ...
+    assert left + (right - left) / 5 * 0.5 == 2.5 and right - (right - left) / 5 * 0.5 == 10.5
+    assert (bottom, top) == (9.5, 1.5)
     pattern = rng.standard_normal((3, 6, 6))
     shown = np.asarray(viz.signed(pattern).axes[0].images[0].get_array())
     np.testing.assert_allclose(shown.transpose(2, 0, 1), 0.5 + 0.5 * pattern / np.abs(pattern).max())
