@@ -73,7 +73,8 @@ rng = np.random.default_rng(0)
 #
 # What a filter passes above that comes out as a false, lower frequency, and no later layer can tell it from a true
 # one. At a stride of 4 that is everything finer than 8 pixels a cycle; at a stride of 2, finer than 4. Their remedy
-# was windows of 7 x 7 at a stride of 2. All else is AlexNet without its groups.
+# was windows of 7 x 7 at a stride of 2. The second layer takes over the other 2, and all else is AlexNet without its
+# groups.
 
 # %%
 lesson.section("1. AlexNet's first layer, and a finer one")
@@ -83,6 +84,7 @@ book = models.ledger(published, published.input_shape)
 print(book)
 lesson.record(zfnet_parameters=book.parameters, zfnet_multiply_adds=book.multiply_adds)
 assert book.parameters == 62_357_608
+assert f"{book.multiply_adds / 1e9:.3f}" == "1.168"
 del published
 
 # %% [markdown]
@@ -178,8 +180,8 @@ lesson.figure(figure, "first_layers")
 # Compare three things. The filters: both fronts learn oriented edges from nothing but labels. The folded share: of
 # what the filters pass, the coarse stride folds many times as much, though little in both, for these drawings are
 # smoother than photographs. And the error, which the finer front makes several times smaller. Do not give that to
-# aliasing alone: a stride of 2 also leaves maps of four times as many pixels to every layer behind it, and more work.
-# The paper changed both at once, too.
+# aliasing alone: our small net leaves the second layer's stride at 1, so a stride of 2 in the first also leaves maps of
+# four times as many pixels to every layer behind it, and more work. (In the paper only the second layer gets them.)
 #
 # ## 2. The way back: a "deconvolutional" net
 #
@@ -709,8 +711,7 @@ print(
 )
 
 # %% [markdown]
-# The classical mistake is to forget to turn the filter. All shapes fit, and the net even learns something. The check
-# finds it:
+# The classical mistake is to forget to turn the filter. All shapes fit, and nothing complains. The check finds it:
 
 
 # %%
@@ -1061,13 +1062,14 @@ lesson.finish()
 # VGG-16, the receptive fields by formula, by ledger and by gradient, 27 against 49, the deconvnet by hand.
 #
 # **Depth.** At this size the paper's gain from A to E does not show: read the table above with its spread. Nor is
-# overfitting the reason, for the error on the images that the nets *learned from* does not fall with depth either.
-# A digit of 28 x 28 hardly needs nineteen layers, and a plain net gets harder to train with every layer. That more
-# layers can raise the training error is what the ResNet paper called degradation.
+# overfitting the reason, for the error on the images that the nets *learned from* does not fall with depth either. A
+# digit of 28 x 28 hardly needs nineteen layers. In the default run the shallowest net has the lowest training error,
+# and B, D and E differ by less than their seeds do. That more layers can raise the training error is what the ResNet
+# paper called degradation.
 #
 # **To put right** where the story is told: ILSVRC 2013 was won by Clarifai (11.7 %), the ZFNet paper has 14.8 %.
 # Stages 3, 4 and 5 have three convolutions in VGG-16, and four in VGG-19. And the paper's deep nets started from the
-# trained net A; Glorot's rule is a footnote to it.
+# trained net A; that Glorot's rule does without was remarked after the submission.
 #
 # 1. The paper also replaced each pair of 3 x 3 in B by one 5 x 5 and lost 7 % top-1. Write that net with
 #    `nn.Sequential`, count it, and train it beside B.

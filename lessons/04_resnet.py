@@ -230,8 +230,8 @@ lesson.record(largest_difference_to_engine=max(differences.values()))
 #
 # $$\operatorname{Var}(y_l) = \frac{n v}{2} \operatorname{Var}(y_{l-1}) . $$
 #
-# **Backward.** $dx_j = \sum_i w_{ij}\, dy_i$ over the $n'$ outputs in which $x_j$ takes part, and $dy' = dx$ where $y' >
-# 0$, which is half of the time:
+# **Backward.** $dx_j = \sum_i w_{ij}\, dy_i$ over the $n'$ outputs in which $x_j$ takes part, and $dy' = dx$ where
+# $y' > 0$, which is half of the time:
 #
 # $$\operatorname{Var}(dy_{l-1}) = \frac{n' v}{2} \operatorname{Var}(dy_l) . $$
 #
@@ -463,10 +463,10 @@ figure.suptitle(
 lesson.figure(figure, "degradation")
 
 # %% [markdown]
-# In the default run the plain net of 44 layers is far worse than that of 20, with every seed, on the very images that it
-# was trained on; the distance is several times the spread between seeds. It is not overfitting: the error on the test
-# images goes along. It is not a lack of possibilities: the shallow net is contained in the deep one. Training does not
-# get there, at least not in this budget. (The paper also tried three times as many steps, and still saw it.) The
+# In the default run the plain net of 44 layers is far worse than that of 20, with every seed, on the very images that
+# it was trained on; the distance is several times the spread between seeds. It is not overfitting: the error on the
+# test images goes along. It is not a lack of possibilities: the shallow net is contained in the deep one. Training does
+# not get there, at least not in this budget. (The paper also tried three times as many steps, and still saw it.) The
 # residual nets have the same convolutions and as many parameters, and they learn.
 #
 # Now what does *not* show. From 20 to 44 layers the residual net gains nothing: the added layers do no harm, and no
@@ -489,7 +489,9 @@ lesson.figure(figure, "degradation")
 # \varrho(W_1 x)$ with the ReLU $\varrho$. With $u = W_1 x$ and $h = \varrho(u)$,
 #
 # $$dW_2 = dH\, h^{\mathsf T}, \quad dh = W_2^{\mathsf T} dH, \quad du = dh \odot [u > 0], \quad dW_1 = du\, x^{\mathsf
-# T}, \qquad dx = \underbrace{W_1^{\mathsf T} du}_{\text{through } F} + \underbrace{dH}_{\text{through the shortcut}} . $$
+# T}, $$
+#
+# $$dx = \underbrace{W_1^{\mathsf T} du}_{\text{through } F} + \underbrace{dH}_{\text{through the shortcut}} . $$
 #
 # In one line: $dx = (1 + F'(x))^{\mathsf T}\, dH$. Where $F$ changes the shape, the shortcut projects, $H(x) = F(x) +
 # W x$, and the second term becomes $W^{\mathsf T} dH$. (Below, each row is an image, so that products stand the other
@@ -565,23 +567,23 @@ gap = abs(sum(paths) - residual_product).max()
 print(f"three blocks: the product and the sum over its {len(paths)} paths differ by {gap:.0e}")
 
 # %% [markdown]
-# **Plain nets with batch normalisation: what to expect.** Everybody tells that gradients vanish in a deep plain net.
+# **Plain nets with batch normalisation: what to expect.** One often reads that gradients vanish in a deep plain net.
 # With batch normalisation they do not. Before training, take a layer behind batch normalisation and ReLU: $x =
 # \max(\hat x, 0)$ with $\hat x \sim N(0, 1)$ has $E[x^2] = \frac12$ and $E[x] = 1/\sqrt{2\pi}$, so
 #
 # $$\operatorname{Var}(x) = \frac12 - \frac1{2\pi} = \frac{\pi - 1}{2 \pi} . $$
 #
 # The weights turn it into $\operatorname{Var}(y) = n v \operatorname{Var}(x)$ *over the batch*, for what the mean of
-# $x$ contributes is the same for all images and batch normalisation takes it away; then it divides by the
+# $x$ contributes is the same for all images, and batch normalisation takes it away; then it divides by the
 # root of this. Backward, the gradient is divided by the same root, multiplied by the weights (times $n' v$) and
 # halved by the ReLU. For the squared norm of the whole gradient (in which $n'$ against $n$, and strides, cancel):
 #
 # $$\frac{\lVert dx_{l-1} \rVert^2}{\lVert dx_l \rVert^2} = n v \cdot \frac12 \cdot \frac{2 \pi}{n v\, (\pi - 1)} =
 # \frac{\pi}{\pi - 1} \approx 1.47 . $$
 #
-# The norm *grows* by 21 % at every layer on the way down, whatever the weights' scale is. This growth, the mean that
-# the forward pass carries and loses at each layer, is the price of the normalisation (Yang et al. 2019). First
-# the stack of section 2, now with batch normalisation:
+# The norm *grows* by 21 % at every layer on the way down, whatever the weights' scale is. It is the mean of $x$ that
+# does it: the normalisation takes away what it contributes and enlarges the rest to fill the place, and the gradient
+# is enlarged with it (Yang et al. 2019). First the stack of section 2, now with batch normalisation:
 
 # %%
 growth = np.sqrt(np.pi / (np.pi - 1))
@@ -675,7 +677,15 @@ for side, count in settings.noise:
     lesson.record(**{f"growth at {side} pixels": each})
 
 # %% [markdown]
-# PLACEHOLDER2
+# On large maps the growth comes close to the one derived. In the residual nets the gradient grows far less. Compare the
+# printed growth for each layer: for the plain nets of the default run it is the same at both depths, which makes an
+# exponential; for the residual nets it is smaller in the deeper one.
+#
+# After training, the lines of all nets lie close to one another. The right panel does not tell the net that has learned
+# so little from those that have learned: a gradient of healthy size is no sign of a healthy net. So look at what
+# happened in between. Behind a batch normalisation the length of $W$ has no effect, so that $dW$ is at right angles to
+# $W$ (exercise 1), and every step makes the weights longer. How much longer they have become tells how far they were
+# moved.
 
 # %%
 print("norm of a convolution's weights after training over before: geometric mean over layers and seeds")
@@ -692,13 +702,19 @@ for (kind, depth), trained in nets.items():
     lesson.record(**{f"weight growth, {kind} {depth}": means})
 
 # %% [markdown]
-# PLACEHOLDER3
+# In the default run the plain net of 44 layers is the odd one out. Its first stage was moved most and its last one
+# hardly; in the other nets the stages differ much less. That fits the left panel: there is one learning rate for all
+# layers, and at the start a gradient that is several hundred times larger at one end of the net than at the other. A
+# rate that suits one end does not suit the other. In the residual net of the same depth the two ends are far closer.
+#
+# This is an observation, not a proof of the cause. The paper leaves the cause open; its authors conjecture that deep
+# plain nets converge exponentially slowly.
 #
 # ## 5. A block of zeros is the identity
 #
-# Set the weights of $F$ to zero. Then $F = 0$ and $H(x) = x$; with the ReLU behind the sum $y = \max(x, 0)$, which is $x$
-# wherever $x \ge 0$, as it is behind the block before. A *plain* block with zero weights is a constant instead. To hand
-# on its input it would need one special set of weights, a 1 in the middle of one window per channel, and a batch
+# Set the weights of $F$ to zero. Then $F = 0$ and $H(x) = x$; with the ReLU behind the sum $y = \max(x, 0)$, which is
+# $x$ wherever $x \ge 0$, as it is behind the block before. A *plain* block with zero weights is a constant instead. To
+# hand on its input it would need one special set of weights, a 1 in the middle of one window per channel, and a batch
 # normalisation that undoes itself.
 
 # %%
@@ -716,7 +732,8 @@ for kind, shortcut in KINDS.items():
     of_signed = abs(zeroed(mt.Tensor(signed)).numpy() - np.maximum(signed, 0)).max()
     print(
         f"{kind} block of zeros: |y - x| is at most {abs(y.numpy() - features).max():.2f}; "
-        f"{arrived:.0%} of the gradient passes unchanged; for x of both signs |y - max(x, 0)| is at most {of_signed:.2f}"
+        f"{arrived:.0%} of the gradient passes unchanged; "
+        f"for x of both signs |y - max(x, 0)| is at most {of_signed:.2f}"
     )
     lesson.record(**{f"{kind}_block_of_zeros_differs_by": abs(y.numpy() - features).max()})
 assert lesson.results["residual_block_of_zeros_differs_by"] == 0
@@ -757,8 +774,8 @@ for step in (1, 2):
 
 # %% [markdown]
 # At the first step only the zeros themselves receive a gradient (and the biases beside them); once they have moved,
-# everything behind them wakes up. This start is not of the 2015 paper. It came two years later and is now usual (exercise
-# 3).
+# everything behind them wakes up. This start is not of the 2015 paper. It came two years later and is now usual
+# (exercise 3).
 #
 # ## 6. Shortcuts, bottlenecks, and the published counts
 #
@@ -898,16 +915,16 @@ lesson.finish()
 # What the paper measured on ImageNet's validation images, top-1 error with ten crops: plain nets of 18 and 34 layers
 # 27.94 % and 28.54 %; residual nets of 18 and 34 layers 27.88 % and 25.03 %.
 #
-# 1. Show that $\mathrm{BN}(a W x) = \mathrm{BN}(W x)$ for every $a > 0$, up to $\epsilon$. What follows for $dW$ when $W$
-#    is scaled by $a$? What does weight decay do to such a layer?
+# 1. Show that $\mathrm{BN}(a W x) = \mathrm{BN}(W x)$ for every $a > 0$, up to $\epsilon$. Why is $dW$ then at right
+#    angles to $W$? What becomes of $dW$ when $W$ is scaled by $a$, and what does weight decay do to such a layer?
 # 2. Derive the gradient of batch normalisation *in evaluation*, where $\mu$ and $\sigma^2$ are constants. Which lines
 #    of section 1 are left?
 # 3. Set the last batch normalisation of each block to zero before training, as in section 5. Does the deeper residual
 #    net start faster? Over how many seeds can you tell?
 # 4. Take `data.glyphs(3000, size=16)` in place of the digits, 12 epochs. Which nets start? Vary the warm-up and the
 #    rate, and then try Adam. When does degradation go away, and for which nets?
-# 5. Put the batch normalisation and the ReLU *before* the convolutions, so that nothing stands behind the sum (He et al.
-#    2016, "Identity mappings"). What becomes of the product over depth?
+# 5. Put the batch normalisation and the ReLU *before* the convolutions, so that nothing stands behind the sum (He et
+#    al. 2016, "Identity mappings"). What becomes of the product over depth?
 # 6. Take one block out of a trained residual net, and then one out of a plain one. How much does each lose, and why?
 # 7. Run `--full`, on a GPU: the paper's recipe on CIFAR-10, for 20, 56 and 110 layers.
 #
