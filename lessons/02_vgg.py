@@ -405,7 +405,7 @@ for axis, number in zip(axes, range(4), strict=True):
     target = int(held_out.labels[number])
     probability = viz.occlusion(net, inputs[number], target, size=16, stride=4)
     name = scenes.classes[target]
-    viz.overlay(held_out.images[number], probability, ax=axis, title=name, label=f"P({name})")
+    viz.overlay(held_out.images[number], probability, ax=axis, title=name, label=f"P({name})", windows=(16, 4))
     lowest[f"{number}: {name}"] = float(probability.min())
 lesson.figure(figure, "occlusion")
 print("lowest probability while a square of 16 x 16 hides a part: ", end="")
@@ -618,7 +618,7 @@ for row in table:
 lesson.record(stacks=table)
 
 # %% [markdown]
-# With few channels three passes over the maps cost more than they save. With many, the three small windows take even
+# With few channels three passes over the maps eat up much of the saving. With many, the three small windows take even
 # less than 27/49 of the time: for 3 x 3 at stride 1 there are Winograd's algorithms, which need fewer multiplications
 # than the ledger counts. Since VGG the whole field has tuned its kernels and its hardware to this one window.
 #
