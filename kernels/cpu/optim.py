@@ -4,6 +4,9 @@ Weight decay, momentum, the moments and the step are one walk over parameter, gr
 for each of them. A network has hundreds of small arrays beside its large ones, so the kernel is given a table of
 addresses and sizes and is cut into tasks of equal length over all of them together: what one flat buffer would give,
 without binding anyone's arrays to it.
+
+Measured, in shares of the speed of a copy (`python benchmarks/cpu.py --streams`): 1.96 (Adam), 2.00 (SGD with
+momentum).
 """
 
 from __future__ import annotations

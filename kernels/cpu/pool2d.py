@@ -3,6 +3,9 @@ r"""Pooling with channels last: a window's pixels are compared, or added, for a 
 The winner of a window is remembered as one byte, its place in the window. The way back walks over the pixels of x, not
 over the windows: each pixel asks the windows in which it lies whether it won there. So no two tasks ever add to the
 same number, and overlapping windows need no second buffer.
+
+Measured, in shares of the speed of a copy (`python benchmarks/cpu.py --streams`): 0.78 (max_pool2d forward), 0.59
+(max_pool2d backward), 1.07 (avg_pool2d forward), 0.95 (avg_pool2d backward).
 """
 
 from __future__ import annotations
