@@ -24,6 +24,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     Where the block raises, `path` stays as it was and nothing else is left.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} in")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

@@ -11,7 +11,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 EXAMPLES = """\
 examples, from the first day on:
@@ -175,12 +175,12 @@ def _summarize(args: argparse.Namespace) -> int:
     from minitorch_cv.nn import init
 
     if args.model not in NAMES:
-        return _fail(f"summary: MODEL expects one of {', '.join(NAMES)}; it is {args.model!r}")
+        return _fail(f"summary: MODEL expects one of {_proposed(args.model, NAMES)}")
     with init.skipped():
         model = NAMES[args.model]()
     shape = (1, *args.input) if args.input else model.input_shape
     try:
-        table = ledger(model, shape)
+        table = ledger(model, shape, args.model)
     except ValueError as error:
         return _fail(f"summary: {args.model} does not take an image of {','.join(map(str, shape[1:]))}: {error}")
     if args.figure:
@@ -189,8 +189,7 @@ def _summarize(args: argparse.Namespace) -> int:
 
         try:
             with written_whole(args.figure) as temporary:
-                figure = viz.ledger(table, f"{args.model}, input {' x '.join(map(str, shape))}")
-                figure.savefig(temporary, dpi=120, format=_picture_format(args.figure))
+                viz.ledger(table).savefig(temporary, dpi=120, format=_picture_format(args.figure))
         except (OSError, ValueError) as error:
             return _fail(f"summary: --figure {args.figure} cannot be written: {error}")
     if args.json:
@@ -201,6 +200,14 @@ def _summarize(args: argparse.Namespace) -> int:
         # In a narrow terminal or a pipe the lines may wrap; digits are never cut off.
         Console(width=max(Console().width, 110)).print(table.table())
     return 0
+
+
+def _proposed(name: str, known: Collection[str]) -> str:
+    """What is known, what was given and what it comes closest to."""
+    import difflib
+
+    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"{', '.join(known)}; it is {name!r}" + (f" (did you mean {nearest[0]}?)" if nearest else "")
 
 
 def _picture_format(path: str) -> str:
@@ -237,7 +244,7 @@ def _classify(args: argparse.Namespace) -> int:
 
     if args.model not in REGISTRY or not REGISTRY[args.model].classifies:
         known = [name for name, entry in REGISTRY.items() if entry.classifies]
-        return _fail(f"classify: --model expects one of {', '.join(known)}; it is {args.model!r}")
+        return _fail(f"classify: --model expects one of {_proposed(args.model, known)}")
     try:
         names = None
         if args.classes is not None:

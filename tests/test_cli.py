@@ -130,6 +130,7 @@ def test_the_ledger_of_alexnet():
     done = command("summary", "alexnet", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["parameters"] == 61_100_840
+    assert json.loads(done.stdout)["model"] == "alexnet"
     table = command("summary", "alexnet")
     assert table.returncode == 0, table.stderr
     assert "61,100,840" in table.stdout
@@ -145,6 +146,7 @@ def test_an_unknown_model_is_answered_with_the_known_ones():
     done = command("summary", "alexnett")
     assert done.returncode == 2
     assert "alexnet" in done.stderr.partition("expects one of ")[2]
+    assert "it is 'alexnett' (did you mean alexnet?)" in done.stderr
 
 
 @pytest.mark.parametrize("shape", ["3,224", "3,224,", "0,3,3", "a", "3x224x224"])

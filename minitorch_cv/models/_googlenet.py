@@ -84,7 +84,13 @@ class Auxiliary(nn.Module):
         self.fc2 = linear(hidden, num_classes, 0.0, **form)
 
     def forward(self, x: Any) -> Any:
-        x = ops.flatten(self.conv(self.avgpool(x)), 1)
+        maps = self.avgpool(x)
+        if maps.shape[2:] != (4, 4):
+            raise ValueError(
+                f"GoogLeNet: auxiliary heads expect maps of 4 x 4 behind their pooling, as images of 224 x 224 give; "
+                f"they are {maps.shape[2]} x {maps.shape[3]}"
+            )
+        x = ops.flatten(self.conv(maps), 1)
         return self.fc2(self.dropout(ops.relu(self.fc1(x))))
 
 

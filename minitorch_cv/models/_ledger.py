@@ -92,8 +92,10 @@ class Ledger:
         return captured.get()
 
 
-def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
+def ledger(model: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Ledger:
     """Count a model layer by layer, by running it once, in evaluation mode, on zeros of `input_shape`.
+
+    `name` stands in the ledger's head, the class's name where it is None.
 
     Layers are the modules that hold no others. What a layer sees of the image is followed through the recorded graph,
     and so through branches and residual connections. A model of more inputs has them, for one image, in `other_inputs`.
@@ -126,7 +128,7 @@ def ledger(model: nn.Module, input_shape: Sequence[int]) -> Ledger:
     finally:
         for handle in handles:
             handle.remove()
-    return Ledger(type(model).__name__, tuple(input_shape), rows, sum(p.size for p in model.parameters()))
+    return Ledger(name or type(model).__name__, tuple(input_shape), rows, sum(p.size for p in model.parameters()))
 
 
 def multiply_adds(module: nn.Module, output_shape: tuple[int, ...]) -> int:

@@ -19,8 +19,8 @@ class VGG(nn.Module):
     Shapes:    x (N, in_channels, H, W) with H and W at least 2^stages; the logits (N, num_classes)
     Units:     logits in nats
     Source:    Simonyan and Zisserman 2014, arXiv 1409.1556, table 1; batch norm: Ioffe and Szegedy 2015,
-               arXiv 1502.03167. Initialised as the published weights' training was: convolutions by He et al. 2015,
-               arXiv 1502.01852, counting outputs; linear layers normal with standard deviation 0.01; biases 0
+               arXiv 1502.03167. Initialised by Glorot and Bengio 2010, eq. 16, which the paper (section 3.1) found to
+               do without weights of a shallower net; biases 0
     """
 
     def __init__(
@@ -44,44 +44,32 @@ class VGG(nn.Module):
         self.input_shape = (1, in_channels, input_size, input_size)
         layers: list[nn.Module] = []
         before = in_channels
-        for depth, after in zip(depths, channels, strict=True):
-            for _ in range(depth):
-                layers.append(convolution(before, after, generator))
-                if normalize:
-                    layers.append(nn.BatchNorm2d(after))
-                layers.append(nn.ReLU())
-                before = after
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(grid)
-        self.classifier = nn.Sequential(
-            linear(before * grid * grid, hidden, generator),
-            nn.ReLU(),
-            nn.Dropout(dropout, generator=generator),
-            linear(hidden, hidden, generator),
-            nn.ReLU(),
-            nn.Dropout(dropout, generator=generator),
-            linear(hidden, num_classes, generator),
-        )
+        with nn.init.skipped():
+            for depth, after in zip(depths, channels, strict=True):
+                for _ in range(depth):
+                    layers.append(nn.Conv2d(before, after, 3, padding=1))
+                    if normalize:
+                        layers.append(nn.BatchNorm2d(after))
+                    layers.append(nn.ReLU())
+                    before = after
+                layers.append(nn.MaxPool2d(2))
+            self.features = nn.Sequential(*layers)
+            self.avgpool = nn.AdaptiveAvgPool2d(grid)
+            self.classifier = nn.Sequential(
+                nn.Linear(before * grid * grid, hidden),
+                nn.ReLU(),
+                nn.Dropout(dropout, generator=generator),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(),
+                nn.Dropout(dropout, generator=generator),
+                nn.Linear(hidden, num_classes),
+            )
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.xavier_uniform_(layer.weight, generator=generator)
 
     def forward(self, x: Any) -> Any:
         return self.classifier(ops.flatten(self.avgpool(self.features(x)), 1))
-
-
-def convolution(in_channels: int, out_channels: int, generator: Generator | None) -> nn.Conv2d:
-    """3 x 3, as large as its input: weights of variance 2 / (9 O), biases 0."""
-    with nn.init.skipped():
-        layer = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-    return layer
-
-
-def linear(in_features: int, out_features: int, generator: Generator | None) -> nn.Linear:
-    """Weights of standard deviation 0.01, biases 0."""
-    with nn.init.skipped():
-        layer = nn.Linear(in_features, out_features)
-    nn.init.normal_(layer.weight, 0.0, 0.01, generator=generator)
-    return layer
 
 
 def vgg11(num_classes: int = 1000, *, generator: Generator | None = None, **settings: Any) -> VGG:

@@ -58,7 +58,8 @@ class Trainer:
     **Ctrl-C** stops at the end of the step, saves, says how to go on, and raises KeyboardInterrupt. A second one stops
     at once and saves nothing. An error in a step leaves the trainer where the last step ended.
 
-    model: called on a Tensor of images, returns logits.
+    model: called on a Tensor of images, returns logits; or a tuple, as GoogLeNet with its auxiliary heads does, the
+        first of which are the logits that the metrics see, while `loss_fn` gets the tuple.
     loss_fn: called as `loss_fn(logits, labels)`, returns a scalar Tensor, the mean over the batch; cross-entropy where
         it is None.
     train_loader, test_loader: a `data.DataLoader`, or a list of batches (images, labels) as arrays.
@@ -366,9 +367,11 @@ class Trainer:
         # The smallest positive number in place of 0, whose logarithm would be minus infinity.
         return probabilities.clip(float(np.finfo(probabilities.dtype).tiny), None).log()
 
-    def _measure(self, logits: Tensor, labels: Any) -> dict[str, float]:
+    def _measure(self, logits: Any, labels: Any) -> dict[str, float]:
         if not self.metrics:
             return {}
+        if isinstance(logits, tuple):
+            logits = logits[0]
         scores, labels = to_numpy(logits.data), to_numpy(labels)
         return {name: float(metric(scores, labels)) for name, metric in self.metrics.items()}
 

@@ -83,6 +83,13 @@ def test_the_heads_speak_in_training_alone(rng):
     assert models.googlenet(**NARROW)(x).shape == (2, 5)
 
 
+def test_the_papers_heads_name_images_that_they_cannot_take():
+    model = models.googlenet_paper(aux=True, **NARROW)
+    with pytest.raises(ValueError, match=r"GoogLeNet: auxiliary heads expect maps of 4 x 4 .* they are 2 x 2"):
+        model(mt.Tensor(np.zeros((1, 3, 160, 160), np.float32)))
+    assert model.eval()(mt.Tensor(np.zeros((1, 3, 160, 160), np.float32))).shape == (1, 5)
+
+
 def test_transform_input_expects_what_was_standardised_by_imagenet(rng):
     """Pixels of 0 .. 1, standardised in the one way, come out in the other: -1 .. 1."""
     pixels = rng.random((2, 3, 64, 64))

@@ -65,8 +65,9 @@ def test_the_initialisation():
     for layer in model.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             weight = layer.weight.numpy().astype(np.float64)
-            std = math.sqrt(2 / (9 * layer.out_channels)) if isinstance(layer, nn.Conv2d) else 0.01
-            assert abs(weight.std() / std - 1) < 5 / math.sqrt(2 * weight.size)
+            bound = math.sqrt(6 / sum(nn.init.fan_in_and_fan_out(layer.weight)))
+            assert abs(weight).max() <= bound
+            assert abs(weight.std() * math.sqrt(3) / bound - 1) < 5 / math.sqrt(2 * weight.size)
             assert not layer.bias.numpy().any()
     again = models.vgg11(7, channels=(32, 48, 64, 64, 64), hidden=300, grid=1, generator=mt.Generator(2))
     assert all((a.numpy() == b.numpy()).all() for a, b in zip(model.parameters(), again.parameters(), strict=True))

@@ -141,6 +141,25 @@ def test_metrics_of_ones_own(net, rng):
     assert history["error"][0] == pytest.approx(1 - history["top1"][0])
 
 
+def test_metrics_see_the_first_of_several_outputs(net, rng):
+    class Headed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            logits = self.net(x)
+            return (logits, -logits) if self.training else logits
+
+    def loss(outputs, labels):
+        return ops.cross_entropy(outputs[0] if isinstance(outputs, tuple) else outputs, labels)
+
+    train = batches(rng)
+    plain = trainer_of(net, train).fit(1)["top1"]
+    net.load_state_dict(nn.Sequential(nn.Flatten(), nn.Linear(784, 10, generator=mt.Generator(0))).state_dict())
+    assert trainer_of(Headed(), train, loss_fn=loss).fit(1)["top1"] == plain
+
+
 def test_plateau_follows_the_test_loss(net, rng):
     optimizer = optim.SGD(net.parameters(), lr=0.0)
     optimizer.param_groups[0]["lr"] = 1e-12
