@@ -405,7 +405,7 @@ for axis, number in zip(axes, range(4), strict=True):
     target = int(held_out.labels[number])
     probability = viz.occlusion(net, inputs[number], target, size=16, stride=4)
     name = scenes.classes[target]
-    viz.overlay(held_out.images[number], probability, ax=axis, title=name, label=f"P({name})", windows=(16, 4))
+    viz.overlay(held_out.images[number], probability, ax=axis, title=f"P({name})", windows=(16, 4))
     lowest[f"{number}: {name}"] = float(probability.min())
 lesson.figure(figure, "occlusion")
 print("lowest probability while a square of 16 x 16 hides a part: ", end="")

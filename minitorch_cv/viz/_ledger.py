@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from ._style import BLUE, GREEN, ORANGE, NotebookFigure, plain_axes
 
@@ -32,7 +33,7 @@ def ledger(counted: Any, title: str = "") -> Figure:
         plain_axes(ax)
         total = sum(getattr(row, name) for row in counted.rows) if name != "parameters" else counted.parameters
         ax.set(xlabel=label, title=f"{total:,}")
-        ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
         ax.title.set_fontsize(9)
     axes[0].set_yticks(list(places), [row.name for row in rows], fontsize=7)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
