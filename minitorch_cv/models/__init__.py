@@ -15,7 +15,8 @@ from ._cifar_resnet import (
     resnet110,
 )
 from ._dcgan import DCGANDiscriminator, DCGANGenerator, dcgan_discriminator, dcgan_generator
-from ._ddpm_unet import DDPMUNet, ddpm_unet, ddpm_unet_small
+from ._ddpm_unet import DDPMUNet, ddpm_unet, ddpm_unet_digits, ddpm_unet_small
+from ._diffusion import Diffusion, Step, VariationalBound, cosine_schedule, linear_schedule
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger
 from ._registry import NAMES, REGISTRY

@@ -62,11 +62,15 @@ class Trainer:
         first of which are the logits that the metrics see, while `loss_fn` gets the tuple.
     loss_fn: called as `loss_fn(logits, labels)`, returns a scalar Tensor, the mean over the batch; cross-entropy where
         it is None.
+    objective: in place of loss_fn, for a model whose loss is no comparison of logits with labels: called as
+        `objective(x, labels)`, returns the loss of the batch, as `lambda x, label: diffusion.loss(x, label)` does.
+        There are then no metrics, and evaluation measures the objective in evaluation mode.
     train_loader, test_loader: a `data.DataLoader`, or a list of batches (images, labels) as arrays.
     schedule: of `minitorch_cv.optim`; ReduceLROnPlateau follows the test loss (the training loss without test_loader).
     ema: an ExponentialMovingAverage of the model, updated at each step; evaluation is then of the averaged weights.
     generators: what else is random, besides the default generator and those that modules of the model hold.
-    metrics: "top1", "top5", ... and functions (logits, labels) of arrays that return the mean over the batch.
+    metrics: "top1", "top5", ... and functions (logits, labels) of arrays that return the mean over the batch; "top1"
+        where it is None.
     clip_norm: the largest joint norm of all gradients.
     checkpoint: a file, written after each epoch, every `checkpoint_every` steps where that is given, and on Ctrl-C.
     log: a .csv or .jsonl file with one line an epoch.
@@ -81,15 +85,16 @@ class Trainer:
         self,
         model: Module,
         optimizer: Optimizer,
-        loss_fn: Callable[[Tensor, Any], Tensor] | None = None,
+        loss_fn: Callable[[Any, Any], Tensor] | None = None,
         *,
+        objective: Callable[[Tensor, Any], Tensor] | None = None,
         train_loader: Any,
         test_loader: Any = None,
         schedule: Any = None,
         schedule_per: str = "epoch",
         ema: ExponentialMovingAverage | None = None,
         generators: Sequence[Generator] | Mapping[str, Generator] = (),
-        metrics: Sequence[str | Metric] | Mapping[str, Metric] = ("top1",),
+        metrics: Sequence[str | Metric] | Mapping[str, Metric] | None = None,
         clip_norm: float | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -97,6 +102,12 @@ class Trainer:
         progress: bool = True,
         device: str | None = None,
     ):
+        if objective is not None and (loss_fn is not None or metrics is not None):
+            raise ValueError(
+                "Trainer: objective expects neither loss_fn nor metrics beside it, since there may be no logits"
+            )
+        if metrics is None:
+            metrics = ("top1",) if objective is None else ()
         if schedule_per not in _SCHEDULE_PER:
             raise ValueError(f"Trainer: schedule_per expects 'epoch' or 'step'; it is {schedule_per!r}")
         if schedule_per == "step" and isinstance(schedule, ReduceLROnPlateau):
@@ -119,6 +130,7 @@ class Trainer:
         self.model, self.optimizer, self.ema = model, optimizer, ema
         self.schedule, self.schedule_per = schedule, schedule_per
         self.loss_fn = ops.cross_entropy if loss_fn is None else loss_fn
+        self.objective = objective
         self.train_loader = with_position("train_loader", train_loader)
         self.test_loader = None if test_loader is None else with_position("test_loader", test_loader)
         self.metrics = named_metrics(metrics)
@@ -214,8 +226,7 @@ class Trainer:
     def _step(self, images: Any, labels: Any) -> None:
         x, labels = self._on_device(images, labels)
         self.optimizer.zero_grad()
-        logits = self.model(x)
-        loss = self.loss_fn(logits, labels)
+        loss, logits = self._loss(self.model, x, labels)
         value = float(loss.item())
         if not np.isfinite(value):
             raise FloatingPointError(
@@ -320,10 +331,8 @@ class Trainer:
         means = RunningMeans()
         with self._evaluation():
             for x, labels in self._device_batches(loader):
-                logits = self._logits(x)
-                means.update(
-                    len(labels), loss=float(self.loss_fn(logits, labels).item()), **self._measure(logits, labels)
-                )
+                loss, logits = self._loss(self._logits, x, labels)
+                means.update(len(labels), loss=float(loss.item()), **self._measure(logits, labels))
                 if interrupts is not None:
                     interrupts.raise_if_pending()
         if not means.count:
@@ -366,6 +375,13 @@ class Trainer:
         probabilities = ops.softmax(logits, axis=-1).reshape(several, crops, -1).mean(axis=1)
         # The smallest positive number in place of 0, whose logarithm would be minus infinity.
         return probabilities.clip(float(np.finfo(probabilities.dtype).tiny), None).log()
+
+    def _loss(self, forward: Callable[[Tensor], Any], x: Tensor, labels: Any) -> tuple[Tensor, Any]:
+        """The loss of a batch, and what the metrics see."""
+        if self.objective is not None:
+            return self.objective(x, labels), None
+        logits = forward(x)
+        return self.loss_fn(logits, labels), logits
 
     def _measure(self, logits: Any, labels: Any) -> dict[str, float]:
         if not self.metrics:

@@ -72,9 +72,10 @@ def load_weights(module: Module, path: str | os.PathLike[str] | Mapping[str, Any
         raise ValueError(f"load_weights: {source} does not fit {text}") from None
 
 
-def save_weights(module: Module, path: str | os.PathLike[str]) -> None:
+def save_weights(module: Module, path: str | os.PathLike[str], dtype: Any = None) -> None:
     """Write a module's parameters and buffers to a .safetensors file, in one move, under their published names.
 
+    dtype: as what numbers with a fraction are written, as in "float16", which takes half the space; None keeps them.
     Raises ValueError for another ending; OSError where the folder cannot be written.
     """
     from safetensors.numpy import save_file
@@ -82,6 +83,8 @@ def save_weights(module: Module, path: str | os.PathLike[str]) -> None:
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"save_weights: path expects the ending .safetensors; it is {path}")
     arrays = {name: contiguous(value.data) for name, value in module.state_dict().items()}
+    if dtype is not None:
+        arrays = {name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in arrays.items()}
     with written_whole(path) as temporary:
         save_file(arrays, temporary)
 

@@ -244,11 +244,8 @@ def test_training_in_a_thread(tmp_path, unbroken):
 
 
 def child(folder, kind, *options, **settings):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, str(SCRIPT), str(folder), kind, str(run.EPOCHS), *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **settings
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
 
 
 def finish(process, expected=0):
