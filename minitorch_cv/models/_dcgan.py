@@ -9,14 +9,15 @@ from .._random import Generator
 
 
 class DCGANGenerator(nn.Module):
-    """An image from noise: transposed 4 x 4 convolutions to 4 x 4 pixels and then twice the size each, tanh at the end.
+    """An image from noise: a transposed convolution to 4 x 4 pixels, then one to twice the size each, tanh at the end.
 
-    `width` is the number of channels before the image; each layer nearer the noise has twice as many. All but the last
-    are followed by batch norm and ReLU. The state holds `main.N`, where ReLU and batch norm count too.
+    Images of 28 x 28 and the like begin with 7 x 7. `width` is the number of channels before the image; each layer
+    nearer the noise has twice as many. All but the last are followed by batch norm and ReLU. The state holds `main.N`,
+    where ReLU and batch norm count too.
 
     Shapes:    z (N, latent) or (N, latent, 1, 1), the image (N, channels, image_size, image_size)
     Units:     pixels in -1 .. 1
-    Raises:    ValueError for an image_size that is not 8, 16, 32, ...
+    Raises:    ValueError for an image_size that is not 8, 16, 32, ... or 14, 28, 56, ...
     Source:    Radford et al. 2015, arXiv 1511.06434, figure 1 and section 4: weights normal with standard deviation
                0.02; those of batch norm around 1
     """
@@ -30,14 +31,15 @@ class DCGANGenerator(nn.Module):
         *,
         generator: Generator | None = None,
     ):
-        doublings = doublings_from_8(type(self).__name__, image_size)
+        first, doublings = first_size_and_doublings(type(self).__name__, image_size)
         self.input_shape = (1, latent, 1, 1)
-        widths = [width * 2**i for i in reversed(range(doublings + 1))]
+        self.latent = latent
+        widths = [width * 2**i for i in reversed(range(doublings))]
         layers: list[nn.Module] = []
         for i, (before, after) in enumerate(zip([latent, *widths], widths)):
-            stride, padding = (2, 1) if i else (1, 0)
+            kernel_size, stride, padding = (4, 2, 1) if i else (first, 1, 0)
             layers += [
-                nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
+                nn.ConvTranspose2d(before, after, kernel_size, stride, padding, bias=False),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
@@ -57,31 +59,32 @@ class DCGANDiscriminator(nn.Module):
 
     Shapes:    x (N, channels, image_size, image_size), the logits (N,)
     Units:     logits in nats: the probability of "real" is their sigmoid
-    Raises:    ValueError for an image_size that is not 8, 16, 32, ...
+    Raises:    ValueError for an image_size that is not 8, 16, 32, ... or 14, 28, 56, ...
     Source:    Radford et al. 2015, arXiv 1511.06434, section 3 and 4: weights normal with standard deviation 0.02;
                those of batch norm around 1
     """
 
     def __init__(self, channels: int = 3, width: int = 64, image_size: int = 32, *, generator: Generator | None = None):
-        doublings = doublings_from_8(type(self).__name__, image_size)
+        first, doublings = first_size_and_doublings(type(self).__name__, image_size)
         self.input_shape = (1, channels, image_size, image_size)
-        widths = [width * 2**i for i in range(doublings + 1)]
+        widths = [width * 2**i for i in range(doublings)]
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         for before, after in zip(widths, widths[1:]):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, bias=False))
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, first, bias=False))
         initialize(self, generator)
 
     def forward(self, x: Any) -> Any:
         return ops.reshape(self.main(x), (-1,))
 
 
-def doublings_from_8(name: str, image_size: int) -> int:
-    """How often 8 is doubled to make `image_size`."""
-    doublings = image_size.bit_length() - 4
-    if doublings < 0 or image_size != 8 << doublings:
-        raise ValueError(f"{name}: image_size expects 8, 16, 32, 64, ...; it is {image_size}")
-    return doublings
+def first_size_and_doublings(name: str, image_size: int) -> tuple[int, int]:
+    """4 or 7, and how often it is doubled to make `image_size`."""
+    for first in (4, 7):
+        doublings = (image_size // first).bit_length() - 1
+        if doublings >= 1 and image_size == first << doublings:
+            return first, doublings
+    raise ValueError(f"{name}: image_size expects 8, 16, 32, 64, ... or 14, 28, 56, ...; it is {image_size}")
 
 
 def initialize(model: nn.Module, generator: Generator | None) -> None:
@@ -98,6 +101,16 @@ def dcgan_generator(
 ) -> DCGANGenerator:
     """1,068,928 parameters for 32 x 32 images in colour; 3,576,704 with image_size=64, the paper's."""
     return DCGANGenerator(latent, channels, generator=generator, **settings)
+
+
+def dcgan_generator_digits(*, generator: Generator | None = None, **settings: Any) -> DCGANGenerator:
+    """For digits of 28 x 28: three transposed convolutions, 64 numbers of noise, 533,888 parameters."""
+    return DCGANGenerator(generator=generator, **{"latent": 64, "channels": 1, "image_size": 28, **settings})
+
+
+def dcgan_discriminator_digits(*, generator: Generator | None = None, **settings: Any) -> DCGANDiscriminator:
+    """For digits of 28 x 28: three convolutions, 138,624 parameters."""
+    return DCGANDiscriminator(generator=generator, **{"channels": 1, "image_size": 28, **settings})
 
 
 def dcgan_discriminator(

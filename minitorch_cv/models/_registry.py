@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ._alexnet import alexnet, alexnet_paper
+from ._autoencoder import autoencoder, conv_autoencoder
 from ._cifar_resnet import (
     plain20,
     plain32,
@@ -18,8 +19,8 @@ from ._cifar_resnet import (
     resnet56,
     resnet110,
 )
-from ._dcgan import dcgan_discriminator, dcgan_generator
-from ._ddpm_unet import ddpm_unet, ddpm_unet_small
+from ._dcgan import dcgan_discriminator, dcgan_discriminator_digits, dcgan_generator, dcgan_generator_digits
+from ._ddpm_unet import ddpm_unet, ddpm_unet_digits, ddpm_unet_small
 from ._googlenet import googlenet, googlenet_paper
 from ._resnet import (
     resnet18,
@@ -31,7 +32,7 @@ from ._resnet import (
     resnet152,
     resnet152_paper,
 )
-from ._vae import autoencoder, vae
+from ._vae import conv_vae, vae
 from ._vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from ._zfnet import zfnet
 
@@ -95,10 +96,15 @@ REGISTRY: dict[str, Entry] = {
         Entry(plain110, 1_727_962, "0.2529", False, _RESNET),
         Entry(dcgan_generator, 1_068_928, "", False, _DCGAN),
         Entry(dcgan_discriminator, 663_296, "", False, _DCGAN),
+        Entry(dcgan_generator_digits, 533_888, "", False, _DCGAN),
+        Entry(dcgan_discriminator_digits, 138_624, "", False, _DCGAN),
         Entry(ddpm_unet, 35_746_307, "6.05", True, _DDPM),
         Entry(ddpm_unet_small, 1_113_955, "", False, _DDPM),
+        Entry(ddpm_unet_digits, 1_114_209, "", False, _DDPM),
         Entry(vae, 652_824, "", False, _VAE),
+        Entry(conv_vae, 258_025, "", False, _VAE),
         Entry(autoencoder, 435_536, "", False, _CODES),
+        Entry(conv_autoencoder, 471_297, "", False, _CODES),
     )
 }
 

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from .._autograd import mark_changed, no_grad
+from .._device import array_namespace
+from .._random import Generator, default_generator
 from .._tensor import Tensor
+from .convolution import Conv2d, ConvTranspose2d
+from .linear import Linear
 from .module import Module, Parameter
 
 
@@ -157,3 +162,60 @@ def _affine(layer: Any) -> str:
     if layer.weight is None:
         return ", affine=False"
     return "" if layer.bias is not None else ", bias=False"
+
+
+class SpectralNorm(Module):
+    r"""A linear layer or convolution with its weight divided by its largest singular value: y = layer(x / sigma).
+
+    Forward:   sigma = u^T W v, W the weight as a matrix (out, rest); u and v follow the singular vectors by one power
+               iteration v = W^T u / |W^T u|, u = W v / |W v| each time it is called in training
+    Backward:  dsigma / dW = u v^T, u and v being constants
+
+    The state holds the layer's under `layer.` and u and v as buffers. What is divided is x, which for a linear layer is
+    the same, and leaves the bias as it is.
+
+    layer: Linear, Conv2d or ConvTranspose2d.
+    Raises:    TypeError for another layer
+    Source:    Miyato, Kataoka, Koyama, Yoshida 2018, arXiv 1802.05957, algorithm 1
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, layer: Module, eps: float = 1e-12, *, generator: Generator | None = None):
+        if not isinstance(layer, (Linear, Conv2d, ConvTranspose2d)):
+            raise TypeError(f"SpectralNorm: layer expects a Linear or a convolution; it is {type(layer).__name__}")
+        self.layer, self.eps = layer, eps
+        matrix = self._matrix()
+        source = generator or default_generator()
+        for name, length in (("u", matrix.shape[0]), ("v", matrix.shape[1])):
+            direction = source.normal(length, dtype=matrix.dtype)
+            self.register_buffer(name, Tensor(direction / np.linalg.norm(direction), device=matrix.device))
+        with no_grad():
+            for _ in range(15):  # so that the first batch already sees nearly the largest singular value
+                self._iterate(matrix)
+
+    def forward(self, x: Any) -> Any:
+        matrix = self._matrix()
+        if self.training:
+            with no_grad():
+                self._iterate(matrix)
+        sigma = (Tensor(self.u.data.copy()) * ops.matmul(matrix, Tensor(self.v.data.copy()))).sum()
+        return self.layer(x / sigma)
+
+    def _matrix(self) -> Any:
+        weight = self.layer.weight
+        if isinstance(self.layer, ConvTranspose2d):  # (in, out, kh, kw)
+            weight = weight.permute(1, 0, 2, 3)
+        return weight.reshape(weight.shape[0], -1)
+
+    def _iterate(self, matrix: Any) -> None:
+        w = matrix.data
+        xp = array_namespace(w)
+        v = w.T @ self.u.data
+        v = v / max(float(xp.linalg.norm(v)), self.eps)
+        u = w @ v
+        u = u / max(float(xp.linalg.norm(u)), self.eps)
+        for buffer, value in ((self.u, u), (self.v, v)):
+            buffer.data[...] = value
+            mark_changed(buffer.data)

@@ -86,23 +86,27 @@ class RunningMeans:
     def __init__(self) -> None:
         self.count = 0
         self.totals: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        """Of the batches that told a number: not every batch need tell each."""
 
     def update(self, size: int, **values: float) -> None:
         """Take in a batch of `size` images with the means `values`."""
         for name, value in values.items():
             self.totals[name] = self.totals.get(name, 0.0) + float(value) * size
+            self.counts[name] = self.counts.get(name, 0) + size
         self.count += size
 
     def means(self) -> dict[str, float]:
         """The means so far; none before the first batch."""
-        return {name: total / self.count for name, total in self.totals.items()} if self.count else {}
+        return {name: total / self.counts[name] for name, total in self.totals.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"count": self.count, "totals": dict(self.totals)}
+        return {"count": self.count, "totals": dict(self.totals), "counts": dict(self.counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.count = int(state["count"])
         self.totals = {str(name): float(total) for name, total in state["totals"].items()}
+        self.counts = {str(name): int(count) for name, count in state["counts"].items()}
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:

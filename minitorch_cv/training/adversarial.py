@@ -1,0 +1,94 @@
+"""Training of a generator and a discriminator against each other, with all that `Trainer` keeps and resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._arguments import whole_number
+from ..nn import Module
+from ..optim import ExponentialMovingAverage, Optimizer
+from .trainer import Trainer
+
+
+class _Pair:
+    """Both optimisers as one, so that a checkpoint holds both."""
+
+    def __init__(self, discriminator: Optimizer, generator: Optimizer):
+        self.discriminator, self.generator = discriminator, generator
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [*self.generator.param_groups, *self.discriminator.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"discriminator": self.discriminator.state_dict(), "generator": self.generator.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.generator.load_state_dict(state["generator"])
+
+
+class AdversarialTrainer(Trainer):
+    """Plays a game (`models.GAN`): each batch is a step of D, and each `discriminator_steps`-th one of G as well.
+
+    As in the paper's algorithm 1, D moves first and G then meets the new D. What the loader gives as labels is not
+    looked at. `history` has `discriminator_loss`, and `generator_loss` of the steps that G took, as means over an epoch;
+    `loss` is D's. Stopping, resuming, logs and progress are those of `Trainer`.
+
+    game: has the modules `generator` and `discriminator`, `discriminator_loss(real)` and `generator_loss(count)`.
+    ema: an ExponentialMovingAverage of the generator, updated at each of its steps.
+
+    Raises: ValueError for arguments that do not fit together; in a step FloatingPointError where a loss is not finite.
+    Source: Goodfellow et al. 2014, arXiv 1406.2661, algorithm 1
+    """
+
+    def __init__(
+        self,
+        game: Module,
+        generator_optimizer: Optimizer,
+        discriminator_optimizer: Optimizer,
+        *,
+        discriminator_steps: int = 1,
+        ema: ExponentialMovingAverage | None = None,
+        **settings: Any,
+    ):
+        refused = sorted({"loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule"} & set(settings))
+        if refused:
+            raise ValueError(f"AdversarialTrainer: expects none of {', '.join(refused)}: the game has its own losses")
+        if ema is not None and ema.module is not game.generator:
+            raise ValueError("AdversarialTrainer: ema expects to have been made for the game's generator; it was not")
+        self.discriminator_steps = whole_number("AdversarialTrainer: discriminator_steps", discriminator_steps, 1)
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        pair: Any = _Pair(discriminator_optimizer, generator_optimizer)
+        super().__init__(game, pair, objective=lambda x, labels: game.discriminator_loss(x), **settings)
+        self.ema = ema
+
+    def _step(self, images: Any, labels: Any) -> None:
+        x, labels = self._on_device(images, labels)
+        self._lr = float(self.generator_optimizer.param_groups[0]["lr"])
+        measured = {"discriminator_loss": self._update(self.discriminator_optimizer, self.model.discriminator_loss(x))}
+        if (self.steps_done + 1) % self.discriminator_steps == 0:
+            loss = self.model.generator_loss(len(labels))
+            measured["generator_loss"] = self._update(self.generator_optimizer, loss)
+            if self.ema is not None:
+                self.ema.update()
+        self._running.update(len(labels), loss=measured["discriminator_loss"], **measured)
+        self.steps_done += 1
+        self._boundary = self._mark()
+        self._updating = False
+
+    def _update(self, optimizer: Optimizer, loss: Any) -> float:
+        value = float(loss.item())
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"fit: a loss is {value} in epoch {self.epochs_done + 1}, step {self.steps_done + 1}; "
+                "a smaller learning rate may help"
+            )
+        self.model.zero_grad()
+        loss.backward()
+        self._updating = True
+        optimizer.step()
+        return value
