@@ -33,6 +33,7 @@ def digits(batch_size, seed, shift=0, drop_last=False):
 
 
 def diffusion(run, epochs=80):
+    """The U-Net for digits with their labels, by L_simple."""
     generator = mt.Generator(0)
     model = models.Diffusion(models.ddpm_unet_digits(generator=generator), generator=generator)
     loader = digits(32, 1)

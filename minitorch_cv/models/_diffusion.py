@@ -1,4 +1,4 @@
-r"""Diffusion (Sohl-Dickstein et al. 2015; Ho, Jain, Abbeel 2020): noise added step by step, and a net that takes it away.
+r"""Diffusion (Sohl-Dickstein et al. 2015; Ho, Jain, Abbeel 2020): noise added step by step, and a net to take it away.
 
 Steps count from 0: index t is the papers' t + 1. \bar a_t is the product of 1 - beta_s over all s up to and with t.
 """
@@ -252,16 +252,13 @@ class Diffusion(nn.Module):
             if steps is None
             else self.ddim(shape, label, guidance, steps, eta, generator=generator)
         )
-        last = None
-        for last in walk:
-            pass
-        assert last is not None
+        *_, last = walk
         return last.x
 
     def ddpm(
         self, shape: tuple[int, ...], label: Any = None, guidance: float = 1.0, *, generator: Generator | None = None
     ) -> Iterator[Step]:
-        r"""Ancestral sampling, all steps (algorithm 2): x_(t-1) = m_t(x_t, predicted x_0) + \sigma_t z; the last without z.
+        r"""Ancestral sampling, all steps (algorithm 2): x_(t-1) = m_t(x_t, predicted x_0) + \sigma_t z, lastly no z.
 
         Yields what there is before each step, and the sample behind the last.
         """
@@ -325,7 +322,7 @@ class Diffusion(nn.Module):
         return x0, (x_t - x0 * _like(np.sqrt(alpha_bar), x_t)) * _like(1 / np.sqrt(1 - alpha_bar), x_t)
 
     def _sampling_variance(self, step: int, of_data: bool = False) -> float:
-        """Of x_(t-1) at step t. `of_data`: the last step too has one, that of the step before it (Ho et al., program)."""
+        """Of x_(t-1) at step t. `of_data`: of the last step too, which has none: the next one's, as Ho et al."""
         if self.variance == "beta":
             return float(self.betas[step])
         if of_data and not step:
@@ -372,7 +369,7 @@ _erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def _log_share(x: np.ndarray, mean: np.ndarray, deviation: float, levels: int) -> np.ndarray:
-    """log of the probability that N(mean, deviation^2) falls nearest to x among `levels` values from -1 to 1 (eq. 13)."""
+    """log of the probability that N(mean, deviation^2) falls nearest to x of `levels` values from -1 to 1 (eq. 13)."""
     half = 1 / (levels - 1)
     low = np.where(x <= -1 + half, -np.inf, (x - half - mean) / deviation)
     high = np.where(x >= 1 - half, np.inf, (x + half - mean) / deviation)

@@ -1,4 +1,4 @@
-r"""Generative adversarial nets (Goodfellow et al. 2014, arXiv 1406.2661): a generator, a discriminator and their game."""
+r"""Generative adversarial nets (Goodfellow et al. 2014, arXiv 1406.2661): generator, discriminator and their game."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class GAN(nn.Module):
     "minimax":         D: -log s(D(x)) - log(1 - s(D(G(z))));  G: log(1 - s(D(G(z))))                         (eq. 1)
     "non_saturating":  D: the same;                            G: -log s(D(G(z)))                        (section 3)
     "hinge":           D: max(0, 1 - D(x)) + max(0, 1 + D(G(z)));  G: -D(G(z))            (Lim and Ye 2017, eq. 4)
-    "wasserstein":     D: D(G(z)) - D(x);                      G: -D(G(z))       (Arjovsky et al. 2017, arXiv 1701.07875)
+    "wasserstein":     D: D(G(z)) - D(x);                      G: -D(G(z))       (Arjovsky et al., arXiv 1701.07875)
 
     gradient_penalty: lambda of lambda (|dD/dx| - 1)^2 at a random point between each x and G(z), added to D's loss
         (Gulrajani et al. 2017, arXiv 1704.00028, eq. 3): its gradient is a second derivative of D. D must then judge
@@ -73,8 +73,8 @@ class GAN(nn.Module):
 
     def __init__(
         self,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: Any,
+        discriminator: Any,
         loss: str = "non_saturating",
         gradient_penalty: float = 0.0,
         *,

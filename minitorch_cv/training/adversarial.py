@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .._arguments import whole_number
-from ..nn import Module
 from ..optim import ExponentialMovingAverage, Optimizer
 from .trainer import Trainer
 
@@ -35,8 +34,8 @@ class AdversarialTrainer(Trainer):
     """Plays a game (`models.GAN`): each batch is a step of D, and each `discriminator_steps`-th one of G as well.
 
     As in the paper's algorithm 1, D moves first and G then meets the new D. What the loader gives as labels is not
-    looked at. `history` has `discriminator_loss`, and `generator_loss` of the steps that G took, as means over an epoch;
-    `loss` is D's. Stopping, resuming, logs and progress are those of `Trainer`.
+    looked at. `history` has `discriminator_loss`, also as `loss`, and `generator_loss` of G's own steps, as means over
+    an epoch. Stopping, resuming, logs and progress are those of `Trainer`.
 
     game: has the modules `generator` and `discriminator`, `discriminator_loss(real)` and `generator_loss(count)`.
     ema: an ExponentialMovingAverage of the generator, updated at each of its steps.
@@ -47,7 +46,7 @@ class AdversarialTrainer(Trainer):
 
     def __init__(
         self,
-        game: Module,
+        game: Any,
         generator_optimizer: Optimizer,
         discriminator_optimizer: Optimizer,
         *,
@@ -63,15 +62,16 @@ class AdversarialTrainer(Trainer):
         self.discriminator_steps = whole_number("AdversarialTrainer: discriminator_steps", discriminator_steps, 1)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         pair: Any = _Pair(discriminator_optimizer, generator_optimizer)
+        self.game = game
         super().__init__(game, pair, objective=lambda x, labels: game.discriminator_loss(x), **settings)
         self.ema = ema
 
     def _step(self, images: Any, labels: Any) -> None:
         x, labels = self._on_device(images, labels)
         self._lr = float(self.generator_optimizer.param_groups[0]["lr"])
-        measured = {"discriminator_loss": self._update(self.discriminator_optimizer, self.model.discriminator_loss(x))}
+        measured = {"discriminator_loss": self._update(self.discriminator_optimizer, self.game.discriminator_loss(x))}
         if (self.steps_done + 1) % self.discriminator_steps == 0:
-            loss = self.model.generator_loss(len(labels))
+            loss = self.game.generator_loss(len(labels))
             measured["generator_loss"] = self._update(self.generator_optimizer, loss)
             if self.ema is not None:
                 self.ema.update()

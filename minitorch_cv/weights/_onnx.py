@@ -339,6 +339,7 @@ _CONVERTERS: dict[str, Callable[[_Graph, Any], str]] = {
     "mean": _reduced("ReduceMean"),
     "reshape": _reshape,
     "permute": lambda g, a: g.call("Transpose", a.x, perm=[axis % a.x.ndim for axis in a.axes]),
+    "embedding": lambda g, a: g.call("Gather", a.weight, a.x, axis=0),
     "concatenate_operands": lambda g, a: g.call("Concat", *a.arrays, axis=a.axis),
     "getitem": _getitem,
     "pad_constant": _pad,

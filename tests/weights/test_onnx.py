@@ -17,15 +17,14 @@ NARROW = {
     "zfnet": {"num_classes": 5, "channels": (4, 8, 6, 6, 4), "hidden": 9},
     "googlenet": {"num_classes": 5, "width": 0.125, "input_size": 96},
     "googlenet_paper": {"num_classes": 5, "width": 0.125, "input_size": 224},
-    "dcgan_generator": {},
-    "dcgan_discriminator": {},
-    "autoencoder": {},
+    **{name: {} for name in REGISTRY if "dcgan" in name or "autoencoder" in name},
     "ddpm_unet_small": {},
+    "ddpm_unet_digits": {},
 }
 CIFAR = {f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (20, 32, 44, 56, 110)}
 FORGETFUL = {f"plain{depth}" for depth in (32, 44, 56, 110)}
 """So deep without shortcuts that all images look alike at the end, before training."""
-RANDOM = {"vae": "its code is drawn anew in each pass"}
+RANDOM = dict.fromkeys(("vae", "conv_vae"), "its code is drawn anew in each pass")
 NAMES = [name for name in REGISTRY if name not in (*RANDOM, "ddpm_unet")]
 
 
