@@ -77,6 +77,16 @@ def test_running_means_weight_batches_by_their_size(rng):
     assert RunningMeans().means() == {}
 
 
+def test_a_number_that_not_every_batch_tells():
+    means = RunningMeans()
+    means.update(2, loss=1.0)
+    means.update(4, loss=4.0, other=7.0)
+    again = RunningMeans()
+    again.load_state_dict(means.state_dict())
+    again.update(2, other=1.0)
+    assert means.means() == {"loss": 3.0, "other": 7.0} and again.means() == {"loss": 3.0, "other": 5.0}
+
+
 def test_metrics_by_name_and_by_function():
     def error(logits, labels):
         return 1 - topk_accuracy(logits, labels)

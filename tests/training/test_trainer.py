@@ -160,6 +160,19 @@ def test_metrics_see_the_first_of_several_outputs(net, rng):
     assert trainer_of(Headed(), train, loss_fn=loss).fit(1)["top1"] == plain
 
 
+def test_an_objective_in_place_of_logits(net, rng):
+    train, test = batches(rng), batches(rng, 1)
+
+    def objective(x, labels):
+        return ops.cross_entropy(net(x), labels)
+
+    expected = trainer_of(net, train, test_loader=test).fit(1)
+    net.load_state_dict(nn.Sequential(nn.Flatten(), nn.Linear(784, 10, generator=mt.Generator(0))).state_dict())
+    found = trainer_of(net, train, test_loader=test, objective=objective).fit(1)
+    assert found["loss"] == expected["loss"] and found["test_loss"] == expected["test_loss"]
+    assert "top1" not in found
+
+
 def test_plateau_follows_the_test_loss(net, rng):
     optimizer = optim.SGD(net.parameters(), lr=0.0)
     optimizer.param_groups[0]["lr"] = 1e-12
@@ -300,6 +313,11 @@ def other_net():
         ({"checkpoint_every": 5}, ValueError, r"checkpoint_every expects .*; it is 5, checkpoint is None"),
         ({"checkpoint_every": 0}, ValueError, r"checkpoint_every expects 1 or more steps; it is 0"),
         ({"checkpoint_every": 2.5}, TypeError, r"checkpoint_every expects a whole number; it is 2.5"),
+        (
+            {"objective": ops.mse_loss, "metrics": ["top1"]},
+            ValueError,
+            r"objective expects neither loss_fn nor metrics",
+        ),
         ({"log": "run.txt"}, ValueError, r"path expects a name that ends in .csv or .jsonl; it is 'run.txt'"),
         ({"generators": [np.random.default_rng(0)]}, TypeError, r"generators expects minitorch_cv Generators; '0' is"),
         ({"train_loader": iter([])}, TypeError, r"train_loader expects a DataLoader, or batches that can be iterated"),
