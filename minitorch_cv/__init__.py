@@ -29,6 +29,7 @@ _NAMES = {
     "gradcheck": "checks",
     "graph": "viz",
     "load_weights": "weights",
+    "read_weights": "weights",
     "save_weights": "weights",
     "score_check": "checks",
     "set_num_threads": "kernels.cpu.threads",

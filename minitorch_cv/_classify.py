@@ -39,10 +39,16 @@ def load_classifier(name: str, weights: Path, names: Sequence[str] | None = None
     classes = _number_of_classes(state)
     if names is not None and len(names) != classes:
         raise ValueError(f"classify: --classes expects {classes} names, one a line; there are {len(names)}")
-    # The published GoogLeNet was trained on images in -1 .. 1.
-    settings = {"transform_input": True} if name == "googlenet" else {}
+    # The published GoogLeNet, told by its auxiliary heads, was trained on images in -1 .. 1.
+    published = name == "googlenet" and any(key.startswith("aux1.") for key in state)
     with init.skipped():
-        model = models.NAMES[name](num_classes=classes, **settings)
+        model = models.NAMES[name](num_classes=classes, **({"transform_input": True} if published else {}))
+    first = next(key for key, value in model.state_dict().items() if value.ndim == 4)
+    if first in state and state[first].ndim == 4 and state[first].shape[1:2] != model.state_dict()[first].shape[1:2]:
+        raise ValueError(
+            f"classify: --weights expects those of a net that looks at colour photographs, {first} with 3 channels; "
+            f"in {weights} it has {state[first].shape[1]}"
+        )
     load_weights(model, state)
     if names is None:
         names = imagenet_classes() if classes == 1000 else [str(number) for number in range(classes)]

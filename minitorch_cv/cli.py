@@ -129,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     photos = add(
         "classify", _classify, "what a net with published weights sees in photographs", epilog=CLASSIFY_EXAMPLES
     )
-    photos.add_argument("photographs", metavar="PHOTO", nargs="+", help="PNG or JPEG files")
+    photos.add_argument("photographs", metavar="PHOTO", nargs="+", help="PNG, JPEG, WebP or BMP files")
     photos.add_argument("--model", required=True, metavar="MODEL", help="as in resnet50 (see minitorch-cv models)")
     photos.add_argument("--weights", required=True, metavar="FILE", help="a .safetensors or .pth file")
     photos.add_argument("--classes", metavar="FILE", help="the classes' names, one a line (default: ImageNet's)")
@@ -192,13 +192,17 @@ def _summarize(args: argparse.Namespace) -> int:
                 viz.ledger(table).savefig(temporary, dpi=120, format=_picture_format(args.figure))
         except (OSError, ValueError) as error:
             return _fail(f"summary: --figure {args.figure} cannot be written: {error}")
+        print(f"figure: {args.figure}", file=sys.stderr)
     if args.json:
         print(table.to_json())
     else:
         from rich.console import Console
 
-        # In a narrow terminal or a pipe the lines may wrap; digits are never cut off.
-        Console(width=max(Console().width, 110)).print(table.table())
+        # Nothing is cut off: a terminal that is too narrow folds the layers' names.
+        if sys.stdout.isatty():
+            Console(width=max(Console().width, 110)).print(table.table())
+        else:
+            print(table, end="")
     return 0
 
 
@@ -259,11 +263,13 @@ def _classify(args: argparse.Namespace) -> int:
             return _fail(f"classify: --resize expects at least the {size} pixels of --size; it is {args.resize}")
         _classify.check_size(model, size)
         folder = None if args.figures is None else Path(args.figures)
+        if folder is not None and folder.exists() and not folder.is_dir():
+            return _fail(f"classify: --figures expects a folder; {folder} is a file")
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        text = str(error)
-        return _fail(f"classify: --model {args.model}: {text if len(text) < 900 else text[:900] + ' ...'}")
+        text = str(error).removeprefix("classify: ")
+        return _fail(f"classify: {text if len(text) < 900 else text[:900] + ' ...'}")
     failed, drawn = 0, set()
     paths = [Path(path) for path in args.photographs]
     verdicts = _classify.classify(model, names, paths, args.top, size, args.resize)
@@ -287,6 +293,7 @@ def _classify(args: argparse.Namespace) -> int:
                     figure.savefig(temporary, dpi=120, format="png")
             except OSError as error:
                 return _fail(f"classify: --figures: {folder / name} cannot be written: {error}")
+            print(f"  figure: {folder / name}")
     if failed:
         print(f"minitorch-cv: {failed} of {len(paths)} photographs could not be read", file=sys.stderr)
     return 1 if failed else 0

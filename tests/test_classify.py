@@ -76,7 +76,7 @@ def test_the_command_tells_the_best_classes_and_goes_on_behind_a_broken_picture(
     options = ["--model", "resnet20", "--weights", str(weights), *SIZES, "--top", "3", "--figures", str(seen)]
     assert cli.main(["classify", *paths, *options]) == 1
     told = capsys.readouterr()
-    assert told.out.count("good.png") == 2 and told.err.count("expects a") == 3
+    assert told.out.count("good.png  (") == 2 and told.out.count("figure: ") == 2 and told.err.count("expects a") == 3
     for name in ("broken.jpg", "text.png", "none.jpg"):
         assert name in told.err
     assert "3 of 5 photographs could not be read" in told.err
@@ -122,6 +122,23 @@ def test_wrong_arguments(weights, tmp_path, capsys):
     assert "missing: layer1.3" in capsys.readouterr().err
 
 
+def test_a_googlenet_of_ones_own_sees_what_it_was_trained_on(tmp_path):
+    """Only the published file, which has auxiliary heads, was trained on images in -1 .. 1."""
+    for aux, name in ((False, "own"), (True, "published")):
+        net = models.googlenet(5, aux=aux, generator=mt.Generator(0))
+        save_weights(net, tmp_path / f"{name}.safetensors")
+        found, _ = _classify.load_classifier("googlenet", tmp_path / f"{name}.safetensors")
+        assert found.transform_input is aux
+
+
+def test_weights_for_grey_images_are_named(tmp_path, capsys):
+    save_weights(models.resnet20(7, in_channels=1), tmp_path / "grey.safetensors")
+    Image.new("L", (40, 40)).save(tmp_path / "p.png")
+    options = ["--model", "resnet20", "--weights", str(tmp_path / "grey.safetensors")]
+    assert cli.main(["classify", str(tmp_path / "p.png"), *options]) == 2
+    assert "expects those of a net that looks at colour photographs" in capsys.readouterr().err
+
+
 def test_figures_never_take_a_photographs_place(picture, weights, tmp_path, capsys):
     path = tmp_path / "cost $x$ \\q.png"
     Image.fromarray(picture).save(path)
@@ -163,7 +180,7 @@ def test_a_picture_that_is_too_large_to_trust_is_refused(tmp_path):
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    with pytest.raises(ValueError, match=r"read_photograph: .*bomb\.png expects a whole PNG or JPEG"):
+    with pytest.raises(ValueError, match=r"read_photograph: .*bomb\.png expects a whole PNG, JPEG, WebP or BMP"):
         data.read_photograph(path)
 
 

@@ -34,6 +34,8 @@ class Lesson:
         self._began = time.perf_counter()
         if not _in_notebook():
             print(f"{topic}: the {self.mode} run. The text stands beside the code, in the lesson's file.")
+        if self.mode == "quick":
+            print("The quick run shows that everything works; its nets are hardly trained, its numbers say nothing.")
 
     def section(self, title: str) -> None:
         """Say in a terminal which section begins; in a notebook its heading stands above the cell."""

@@ -12,7 +12,7 @@ from minitorch_cv._arguments import whole_number
 from minitorch_cv.data._photograph import decoded
 from minitorch_cv.data.dataset import Dataset
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def image_folder(path: str | os.PathLike[str], size: int | None = None) -> ImageFolder:
@@ -41,7 +41,7 @@ class ImageFolder:
         empty = [folder.name for folder, pictures in zip(folders, files, strict=True) if not pictures]
         if not folders or empty:
             came = f"{', '.join(empty)} of {root} without any" if folders else f"{root} without subfolders"
-            raise ValueError(f"image_folder: path expects a subfolder of PNG or JPEG for each class; it has {came}")
+            raise ValueError(f"image_folder: path expects a subfolder of pictures for each class; it has {came}")
         self.size, self.name = size, root.name
         self.classes = tuple(folder.name for folder in folders)
         self.paths = [path for pictures in files for path in pictures]

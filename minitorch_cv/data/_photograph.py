@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-FORMATS = ("PNG", "JPEG")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's red, green and blue in 0 .. 1."""
 
 
 def decoded(name: str, path: str | os.PathLike[str]) -> Any:
-    """The picture in a PNG or JPEG file, upright as its EXIF entry says, in RGB, on white where it is transparent.
+    """The picture in a file of `FORMATS`, upright as its EXIF entry says, in RGB, on white where it is transparent.
 
     Raises FileNotFoundError; ValueError, naming function and file, where it is no whole picture.
     """
     from PIL import Image, ImageOps
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{name}: {path} expects a PNG or JPEG; there is no such file")
+        raise FileNotFoundError(f"{name}: {path} expects a picture; there is no such file")
     try:
         # Decoding alone does not look at PNG's checksums; `verify` does, and leaves the file used up.
         with Image.open(path, formats=FORMATS) as file:
@@ -36,11 +36,11 @@ def decoded(name: str, path: str | os.PathLike[str]) -> Any:
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             return picture.convert("RGB")
     except Exception as error:  # decoders raise whatever a damaged file leads them to
-        raise ValueError(f"{name}: {path} expects a whole PNG or JPEG; decoding it says: {error}") from error
+        raise ValueError(f"{name}: {path} expects a whole PNG, JPEG, WebP or BMP; decoding it says: {error}") from error
 
 
 def read_photograph(path: str | os.PathLike[str], size: int = 224, resize: int | None = 256) -> np.ndarray:
-    """A photograph from a PNG or JPEG file: its shorter side brought to `resize`, and the middle cut out.
+    """A photograph from a PNG, JPEG, WebP or BMP file: its shorter side brought to `resize`, and the middle cut out.
 
     Grey pictures get three equal channels, transparent ones a white ground, turned ones are put upright.
     Shapes:    (3, size, size)

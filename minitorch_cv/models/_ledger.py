@@ -30,9 +30,13 @@ class Row:
     receptive_field: tuple[int, int] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger:
-    """The rows of a model's layers in the order of the forward pass, and their sums."""
+    """The rows of a model's layers in the order of the forward pass, and their sums.
+
+    What a model computes between its layers (a ReLU or a sum that is no module) has no row, and its memory is not
+    counted: compare `activation_bytes` between models with that in mind.
+    """
 
     model: str
     input_shape: tuple[int, ...]
@@ -63,7 +67,7 @@ class Ledger:
         table = Table(title=f"{self.model}, input {_by(self.input_shape)}")
         for heading in ("layer", "kind", "output", "parameters", "multiply-adds", "activation", "sees"):
             number = heading not in ("layer", "kind")
-            table.add_column(heading, justify="right" if number else "left", no_wrap=number)
+            table.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
         for row in self.rows:
             table.add_row(
                 row.name,
@@ -86,10 +90,14 @@ class Ledger:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(width=120, no_color=True)
+        table = self.table()
+        console = Console(width=1000, no_color=True)
+        console.width = table.__rich_measure__(console, console.options).maximum
         with console.capture() as captured:
-            console.print(self.table())
+            console.print(table)
         return captured.get()
+
+    __repr__ = __str__  # what a notebook shows
 
 
 def ledger(model: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Ledger:

@@ -18,7 +18,7 @@ from .._numerics import get_numerics, set_numerics
 from .._op import OPS
 from .._random import Generator
 from .._tensor import Tensor
-from ..nn import Linear, Module, evaluation
+from ..nn import AdaptiveAvgPool2d, Linear, Module, evaluation
 
 
 def occlusion(model: Module, image: Any, target: int, size: int = 16, stride: int = 8, fill: float = 0.0) -> Any:
@@ -96,22 +96,24 @@ def class_activation(model: Module, image: Any, target: int) -> np.ndarray:
     Forward:   a[h, w] = \sum_k weight[target, k] f[k, h, w], f the feature maps that are pooled
     Shapes:    image (1, C, H, W) or (C, H, W), a as the feature maps (h, w)
     Units:     logits: their mean over h, w, plus the class's bias, is the logit
-    Raises:    ValueError where the image has another shape, or the model no `avgpool` and `fc` of that kind
+    Raises:    ValueError where the image has another shape, or the model no AdaptiveAvgPool2d(1) and Linear
     Source:    Zhou et al. 2015, arXiv 1512.04150, section 2
     """
     x = Tensor(_one_image("class_activation", model, image))
-    pooling, classifier = getattr(model, "avgpool", None), getattr(model, "fc", None)
-    if not isinstance(pooling, Module) or not isinstance(classifier, Linear):
+    layers = list(model.modules())
+    pooling = next((layer for layer in reversed(layers) if isinstance(layer, AdaptiveAvgPool2d)), None)
+    classifier = next((layer for layer in reversed(layers) if isinstance(layer, Linear)), None)
+    if pooling is None or classifier is None:
         raise ValueError(
-            f"class_activation: model expects global average pooling `avgpool` and one linear layer `fc` behind it; "
-            f"{type(model).__name__} has none"
+            f"class_activation: model expects global average pooling (AdaptiveAvgPool2d) and one linear layer behind "
+            f"it; {type(model).__name__} has none"
         )
     seen: list[Any] = []
     with pooling.register_forward_hook(lambda module, inputs, y: seen.append((inputs[0], y))), evaluation(model):
         with no_grad():
             model(x)
     if not seen:
-        raise ValueError("class_activation: model expects to run its `avgpool`; it does not")
+        raise ValueError("class_activation: model expects to run its last AdaptiveAvgPool2d; it does not")
     maps, pooled = seen[0]
     if pooled.shape[2:] != (1, 1) or classifier.in_features != maps.shape[1]:
         raise ValueError(
@@ -182,7 +184,7 @@ def _output(name: str, model: Module, x: Tensor, layer: str) -> Tensor:
     """What the layer of that name puts out for x."""
     modules = dict(model.named_modules())
     if layer not in modules:
-        known = ", ".join(list(modules)[1:12])
+        known = ", ".join(map(repr, list(modules)[1:12]))
         raise ValueError(f"{name}: layer expects the name of one, such as {known} ...; it is {layer!r}")
     seen: list[Any] = []
     with modules[layer].register_forward_hook(lambda module, inputs, y: seen.append(y)), evaluation(model), recorded():

@@ -31,8 +31,8 @@ def ledger(counted: Any, title: str = "") -> Figure:
     for ax, (name, label, color) in zip(axes, _PANELS, strict=True):
         ax.barh(places, [getattr(row, name) for row in rows], color=color, height=0.72)
         plain_axes(ax)
-        total = sum(getattr(row, name) for row in counted.rows) if name != "parameters" else counted.parameters
-        ax.set(xlabel=label, title=f"{total:,}")
+        total, drawn = getattr(counted, name), sum(getattr(row, name) for row in rows)
+        ax.set(xlabel=label, title=f"{total:,}" + (f", {drawn:,} of it here" if drawn != total else ""))
         ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
         ax.title.set_fontsize(9)
     axes[0].set_yticks(list(places), [row.name for row in rows], fontsize=7)

@@ -74,7 +74,7 @@ def top_classes(image: Any, probabilities: Sequence[tuple[str, float]], title: s
     Raises: ValueError for another shape.
     """
     picture = shown("top_classes", image)
-    figure = NotebookFigure(figsize=(8.0, 3.4), layout="constrained")
+    figure = NotebookFigure(figsize=(8.0, max(3.4, 0.9 + 0.45 * len(probabilities))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.3))
     left.imshow(picture)
     left.set_axis_off()
@@ -87,6 +87,7 @@ def top_classes(image: Any, probabilities: Sequence[tuple[str, float]], title: s
         right.text(share + 0.01, place, f"{share:.1%}", va="center", fontsize=8.5, color=GREY)
     plain_axes(right)
     right.set(xlim=(0, 1.12), ylim=(-0.6, len(probabilities) - 0.1), yticks=[], xlabel="probability")
+    right.set_xticks(np.linspace(0, 1, 6))
     return figure
 
 

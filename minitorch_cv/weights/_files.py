@@ -44,6 +44,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def load_weights(module: Module, path: str | os.PathLike[str] | Mapping[str, Any]) -> None:
     """Copy weights from a .safetensors or .pth file, or what `read_weights` gave of one, into a module by their names.
 
+    To take only the names that fit, as for other classes: `net.load_state_dict(read_weights(path), strict=False)`,
+    without those that are misshapen.
+
     Batch norm's counters of batches are left at zero where the file, as old ones do, lacks them. A module that leaves
     out what the published file holds names it in `unused_weights` (prefixes): GoogLeNet without its auxiliary heads.
     Raises FileNotFoundError; WeightsError for a file that cannot be read; ValueError that lists all missing, unexpected

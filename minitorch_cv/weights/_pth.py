@@ -207,7 +207,13 @@ def read_pth(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            tree = _read_zip(file) if zipfile.is_zipfile(file) else _read_stream(file)
+            if not zipfile.is_zipfile(file):
+                file.seek(0)
+                if file.read(2) == b"PK":
+                    raise WeightsError("its end is missing, as when a download was cut off: fetch it again")
+                tree = _read_stream(file)
+            else:
+                tree = _read_zip(file)
         return _with_arrays(tree)
     except WeightsError as error:
         raise WeightsError(f"{path} cannot be trusted or is damaged: {error}") from None
@@ -223,9 +229,11 @@ def _read_zip(file: BinaryIO) -> Any:
         if len(names) != 1:
             raise WeightsError(f"its archive expects one data.pkl; it has {len(names)}")
         folder = names[0].removesuffix("data.pkl")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise WeightsError("its archive is compressed, which torch never does")
         known = set(archive.namelist())
+        if f"{folder}constants.pkl" in known:
+            raise WeightsError("it is a TorchScript program; save model.state_dict() in its place")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise WeightsError("its archive is compressed, which torch.save never does")
         big = folder + "byteorder" in known and archive.read(folder + "byteorder") == b"big"
         made: dict[str, _Storage] = {}
 

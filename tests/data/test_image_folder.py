@@ -71,7 +71,9 @@ def test_damaged_picture_is_named(pictures, kept):
     root, _ = pictures
     path = root / "cat" / "c.png"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match="^" + re.escape(f"image_folder: {path} expects a whole PNG or JPEG; ")):
+    with pytest.raises(
+        ValueError, match="^" + re.escape(f"image_folder: {path} expects a whole PNG, JPEG, WebP or BMP; ")
+    ):
         image_folder(root)[:]
 
 
@@ -91,7 +93,9 @@ def test_jpeg_cut_short_is_named(tmp_path):
     path = tmp_path / "a" / "photo.jpg"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="^" + re.escape(f"image_folder: {path} expects a whole PNG or JPEG; ")):
+    with pytest.raises(
+        ValueError, match="^" + re.escape(f"image_folder: {path} expects a whole PNG, JPEG, WebP or BMP; ")
+    ):
         image_folder(tmp_path)[:]
 
 

@@ -170,7 +170,7 @@ def test_errors_name_what_was_expected(image):
         viz.occlusion(net, image[0, 0], 0)
     with pytest.raises(ValueError, match=r"occlusion: size expects 1 \.\. 16 and stride 1 or more; they are 17 and 8"):
         viz.occlusion(net, image, 0, size=17)
-    with pytest.raises(ValueError, match=r"deconvnet: layer expects the name of one, such as features"):
+    with pytest.raises(ValueError, match=r"deconvnet: layer expects the name of one, such as 'features'"):
         viz.deconvnet(net, image, "nowhere", 0)
     with pytest.raises(
         ValueError, match=r"deconvnet: channel expects the number of a feature map of layer 'features\.0'"
@@ -185,6 +185,17 @@ def test_errors_name_what_was_expected(image):
         viz.class_activation(net, image, 0)
     with pytest.raises(ValueError, match=r"receptive_field: layer 'classifier\.0' expects feature maps"):
         viz.receptive_field(net, "classifier.0", (1, 3, 16, 16))
+
+
+def test_class_activation_needs_no_names(image):
+    net = nn.Sequential(
+        nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4, generator=mt.Generator(1))
+    )
+    image = image.astype(np.float32)
+    found = viz.class_activation(net, image, 2)
+    with mt.no_grad():
+        logit = net.eval()(mt.Tensor(image)).numpy()[0, 2]
+    assert found.mean() + net[4].bias.numpy()[2] == pytest.approx(logit, abs=1e-5)
 
 
 def test_the_figures_show_what_was_given(image, rng):

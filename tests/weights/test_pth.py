@@ -293,6 +293,14 @@ def test_damaged_files_are_named(tmp_path):
     zip_file(path, {"weight": tensor((3, 4))}, {"0": VALUES.tobytes()}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(WeightsError, match="compressed"):
         read_pth(path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match="a download was cut off"):
+        read_pth(path)
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/constants.pkl", b"", zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match=r"TorchScript program; save model\.state_dict\(\)"):
+        read_pth(path)
     stream_file(path, {"weight": tensor((3, 4))}, {"0": VALUES[:-1]})
     with pytest.raises(WeightsError, match="expects 12 numbers; it has 11"):
         read_pth(path)
