@@ -26,6 +26,7 @@ from ._dcgan import (
 from ._ddpm_unet import DDPMUNet, ddpm_unet, ddpm_unet_digits, ddpm_unet_small
 from ._denoiser import MLPDenoiser
 from ._diffusion import Diffusion, Step, VariationalBound, cosine_schedule, linear_schedule
+from ._digit_classifier import DigitClassifier, digit_classifier
 from ._gan import GAN, MLPDiscriminator, MLPGenerator, gradient_penalty, optimal_discriminator
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
 from ._ledger import Ledger, ledger

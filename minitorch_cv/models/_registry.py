@@ -21,6 +21,7 @@ from ._cifar_resnet import (
 )
 from ._dcgan import dcgan_discriminator, dcgan_discriminator_digits, dcgan_generator, dcgan_generator_digits
 from ._ddpm_unet import ddpm_unet, ddpm_unet_digits, ddpm_unet_small
+from ._digit_classifier import digit_classifier
 from ._googlenet import googlenet, googlenet_paper
 from ._resnet import (
     resnet18,
@@ -50,14 +51,20 @@ class Entry(NamedTuple):
 
     @property
     def classifies(self) -> bool:
-        """Whether it takes images and returns logits of classes."""
-        return self.paper not in (_DCGAN, _DDPM, _VAE, _CODES)
+        """Whether it takes photographs and returns logits of classes."""
+        return self.paper not in (_DCGAN, _DDPM, _VAE, _CODES, _OWN)
+
+    @property
+    def samples(self) -> bool:
+        """Whether new images are drawn from it."""
+        return self.paper in (_DDPM, _VAE) or self.constructor in (dcgan_generator, dcgan_generator_digits)
 
 
 _ALEXNET, _ZFNET = "Krizhevsky et al. 2012", "Zeiler and Fergus 2013"
 _VGG, _GOOGLENET, _RESNET = "Simonyan and Zisserman 2014", "Szegedy et al. 2014", "He et al. 2015"
 _DCGAN, _DDPM = "Radford et al. 2015", "Ho et al. 2020"
 _VAE, _CODES = "Kingma and Welling 2013", "Hinton and Salakhutdinov 2006"
+_OWN = "none: this package's judge of digits"
 
 REGISTRY: dict[str, Entry] = {
     entry.constructor.__name__: entry
@@ -104,6 +111,7 @@ REGISTRY: dict[str, Entry] = {
         Entry(conv_vae, 258_025, "0.0036", False, _VAE),
         Entry(autoencoder, 435_536, "0.000434", False, _CODES),
         Entry(conv_autoencoder, 471_297, "0.0038", False, _CODES),
+        Entry(digit_classifier, 93_482, "0.00568", False, _OWN),
     )
 }
 
