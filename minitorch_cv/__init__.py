@@ -28,6 +28,7 @@ _NAMES = {
     "export_onnx": "weights",
     "gradcheck": "checks",
     "graph": "viz",
+    "judge_digits": "_judge",
     "load_weights": "weights",
     "read_weights": "weights",
     "save_weights": "weights",

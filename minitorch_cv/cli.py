@@ -1,4 +1,4 @@
-"""The command `minitorch-cv`: lessons, gradient checks, models and what they see, and a doctor for the installation.
+"""The command `minitorch-cv`: lessons, gradient checks, models, what they see and draw, a doctor for the installation.
 
 Exit codes: 0 it worked; 1 it ran and found something wrong; 2 it could not be done (a wrong argument, a missing file);
 130 interrupted.
@@ -23,6 +23,7 @@ examples, from the first day on:
   minitorch-cv models                         the architectures that there are
   minitorch-cv summary alexnet                layer by layer: shapes, parameters, multiply-adds, memory
   minitorch-cv classify cat.jpg --model resnet50 --weights resnet50.pth
+  minitorch-cv sample ddpm_unet_digits --class 7     new sevens, drawn by a diffusion model
 """
 
 LESSON_EXAMPLES = """\
@@ -57,6 +58,19 @@ A .pth file is read without trust: nothing in it is executed.
 A photograph that cannot be read is named, and the others are classified; the exit code is then 1.
 """
 
+SAMPLE_EXAMPLES = """\
+examples:
+  minitorch-cv sample vae                                      64 digits: vae.png and vae.npz
+  minitorch-cv sample ddpm_unet_digits --class 7 --guidance 2  sevens
+  minitorch-cv sample ddpm_unet_digits --steps 10 --output drawn/ten
+  minitorch-cv sample dcgan_generator_digits --judge           1,000 digits, and how good they are
+
+PREFIX.png shows the first 100 side by side. PREFIX.npz holds `images` (N, C, H, W) in uint8, `labels` (N,), -1 where
+there is none, `seed`, and the other `settings` as JSON; --judge adds PREFIX.json.
+One seed gives the same images, and more of them begin with the same ones.
+Guidance s is unconditional + s (conditional - unconditional): 1 the conditional net, 0 the unconditional one.
+"""
+
 WARMUP_EXAMPLES = """\
 examples:
   minitorch-cv warmup                         about 20 seconds the first time, nothing after
@@ -82,6 +96,18 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on is expected; it is {text!r}")
     return number
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on is expected; it is {text!r}")
+    return int(text)
+
+
+def _class(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a class is expected, as in 7, or all for each in turn; it is {text!r}")
+    return text if text == "all" else int(text)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -137,6 +163,20 @@ def build_parser() -> argparse.ArgumentParser:
     photos.add_argument("--size", type=_count, metavar="PIXELS", help="of the middle (default: the model's)")
     photos.add_argument("--resize", type=_count, metavar="PIXELS", help="of the shorter side (default 8/7 size)")
     photos.add_argument("--figures", metavar="FOLDER", help="where a picture of each verdict is written")
+
+    drawn = add("sample", _sample, "new images from a generative model: a picture and arrays", epilog=SAMPLE_EXAMPLES)
+    drawn.add_argument("model", metavar="MODEL", help="its name, as in vae (a wrong name lists them all)")
+    drawn.add_argument("--weights", metavar="FILE", help="a .safetensors or .pth file (default: the package's own)")
+    drawn.add_argument("--count", type=_count, metavar="N", help="how many images (default 64; 1000 with --judge)")
+    drawn.add_argument(
+        "--class", dest="label", type=_class, metavar="CLASS", help="of a net with labels: 7, or all (default)"
+    )
+    drawn.add_argument("--guidance", type=float, metavar="S", help="how strongly the label counts (default 2)")
+    drawn.add_argument("--steps", type=_count, metavar="N", help="of a diffusion model's (default 50)")
+    drawn.add_argument("--eta", type=float, metavar="ETA", help="share of new noise in each step, 0 .. 1 (default 0)")
+    drawn.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all noise (default 0)")
+    drawn.add_argument("--output", metavar="PREFIX", help="path without ending, or a folder (default: MODEL, here)")
+    drawn.add_argument("--judge", action="store_true", help="of digits: 1,000 are measured beside real ones")
 
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
@@ -297,6 +337,44 @@ def _classify(args: argparse.Namespace) -> int:
     if failed:
         print(f"minitorch-cv: {failed} of {len(paths)} photographs could not be read", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _sample(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from minitorch_cv import _sample
+
+    if args.model not in _sample.NAMES:
+        return _fail(f"sample: MODEL expects one of {_proposed(args.model, _sample.NAMES)}")
+    if args.judge and args.model not in _sample.DIGITS:
+        return _fail(f"sample: --judge expects a model of digits, one of {_proposed(args.model, _sample.DIGITS)}")
+    least = _sample.COUNT if args.judge else 1
+    count = args.count or max(least, 64)
+    if count < least:
+        return _fail(f"sample: --judge expects a --count of {least:,} or more; it is {count}")
+    try:
+        model, weights = _sample.load_sampler(args.model, None if args.weights is None else Path(args.weights))
+        settings = _sample.settings_for(
+            model, args.model, weights, count, args.label, args.steps, args.guidance, args.eta, args.seed
+        )
+        prefix = _sample.prefix_of(args.output, args.model)
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"{count} images", total=_sample.passes(settings))
+            images = _sample.sample(model, settings, advance=lambda: progress.advance(task))
+        written = _sample.write(prefix, images, settings)
+        if args.judge:
+            report, path = _sample.judge(prefix, images, settings)
+            written.append(path)
+            Console(width=max(Console().width, 100)).print(report.table())
+    except (OSError, ValueError) as error:
+        text = str(error)
+        return _fail(f"sample: {text if len(text) < 900 else text[:900] + ' ...'}")
+    print(f"{count} images of {images.shape[2]} x {images.shape[3]} pixels: {', '.join(map(str, written))}")
+    return 0
 
 
 def _warmup(args: argparse.Namespace) -> int:
