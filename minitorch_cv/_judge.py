@@ -152,10 +152,9 @@ def judge_digits(images: Any, labels: Sequence[int] | np.ndarray | None = None) 
 
     def compared(x: np.ndarray, features: np.ndarray, logits: np.ndarray) -> tuple[float, float, float]:
         found, read = logits.argmax(axis=1), real_logits.argmax(axis=1)
-        spreads = (
-            within_class_spread(a, found, b, read) for a, b in ((_flat(x), _flat(unseen)), (features, real_features))
-        )
-        return frechet_distance(features, real_features), *(_mean(ratios) for ratios in spreads)
+        of_pixels = within_class_spread(x, found, unseen, read)
+        of_features = within_class_spread(features, found, real_features, read)
+        return frechet_distance(features, real_features), _mean(of_pixels), _mean(of_features)
 
     near = nearest_distances(images, seen, unseen)
     return DigitReport(
@@ -207,7 +206,8 @@ def _judge() -> models.DigitClassifier:
     with init.skipped():
         judge = models.digit_classifier()
     load_weights(judge, trained_weights("digit_classifier"))
-    return judge.eval()
+    judge.eval()
+    return judge
 
 
 def _read(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

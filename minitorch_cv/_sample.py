@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from . import models
 from ._files import written_whole
-from ._judge import COUNT, DigitReport, judge_digits
+from ._judge import DigitReport, judge_digits
 from ._random import Generator
 from .nn import Module, init
 from .weights import load_weights, trained_weights
@@ -66,7 +66,10 @@ def load_sampler(name: str, weights: Path | None) -> tuple[Module, Path]:
 
     Raises FileNotFoundError; ValueError where the file does not fit the model.
     """
-    path = trained_weights(name) if weights is None else weights
+    try:
+        path = trained_weights(name) if weights is None else weights
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; for others give --weights FILE") from None
     with init.skipped():
         model = models.NAMES[name]()
     load_weights(model, path)
@@ -116,10 +119,10 @@ def sample(
     """
     found = []
     for first in range(0, settings.count, batch):
-        numbers = range(first, min(first + batch, settings.count))
-        for images in _batch(model, settings, numbers):
-            advance()
-        found.append(_as_bytes(images))
+        images = _batch(model, settings, range(first, min(first + batch, settings.count)), advance)
+        if not np.isfinite(images).all():
+            raise ValueError("the model gives what is no number: are these weights trained ones, and of this model?")
+        found.append(np.clip(np.rint(images * 255), 0, 255).astype(np.uint8))
     return np.concatenate(found)
 
 
@@ -167,30 +170,23 @@ def prefix_of(output: str | None, name: str) -> Path:
     return path
 
 
-def _batch(model: Any, settings: Settings, numbers: range) -> Iterator[np.ndarray]:
-    """What there is of these images after each pass of the model, in 0 .. 1 for the finished ones."""
-    noise, input_shape = ImageNoise(settings.seed, numbers), model.input_shape
+def _batch(model: Any, settings: Settings, numbers: range, advance: Callable[[], object]) -> np.ndarray:
+    """The images of these numbers, in 0 .. 1; `advance` is called after each pass of the model."""
+    noise, shape = ImageNoise(settings.seed, numbers), (len(numbers), *model.input_shape[1:])
     if isinstance(model, models.DDPMUNet):
         labels = None if settings.label is None else settings.labels[numbers.start : numbers.stop]
+        guidance = 1.0 if settings.guidance is None else settings.guidance
         walk = models.Diffusion(model).ddim(
-            (len(numbers), *input_shape[1:]),
-            labels,
-            1.0 if settings.guidance is None else settings.guidance,
-            settings.steps or 1,
-            settings.eta or 0.0,
-            generator=noise,
+            shape, labels, guidance, settings.steps or 1, settings.eta or 0.0, generator=noise
         )
-        next(walk)
-        for step in walk:
-            yield (step.x.numpy() + 1) / 2
-    elif isinstance(model, models.VariationalAutoencoder):
-        yield model.sample(len(numbers), generator=noise).numpy().reshape(len(numbers), *input_shape[1:])
+        step = next(walk)
+        while step.t >= 0:  # behind the last one it is -1
+            step = next(walk)
+            advance()
+        return (step.x.numpy() + 1) / 2
+    if isinstance(model, models.VariationalAutoencoder):
+        images = model.sample(len(numbers), generator=noise).numpy().reshape(shape)
     else:
-        yield (models.GAN(model, None).sample(len(numbers), random=noise).numpy() + 1) / 2
-
-
-def _as_bytes(images: np.ndarray) -> np.ndarray:
-    """0 .. 1 as 0 .. 255."""
-    if not np.isfinite(images).all():
-        raise ValueError("the model gives what is no number: are these weights trained ones, and of this model?")
-    return np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
+        images = (models.GAN(model, None).sample(len(numbers), random=noise).numpy() + 1) / 2
+    advance()
+    return images

@@ -351,7 +351,7 @@ def _sample(args: argparse.Namespace) -> int:
         return _fail(f"sample: MODEL expects one of {_proposed(args.model, _sample.NAMES)}")
     if args.judge and args.model not in _sample.DIGITS:
         return _fail(f"sample: --judge expects a model of digits, one of {_proposed(args.model, _sample.DIGITS)}")
-    least = _sample.COUNT if args.judge else 1
+    least = 1000 if args.judge else 1
     count = args.count or max(least, 64)
     if count < least:
         return _fail(f"sample: --judge expects a --count of {least:,} or more; it is {count}")

@@ -44,11 +44,11 @@ def lessons_folder(tmp_path, monkeypatch):
 def test_help_teaches_by_examples():
     done = command("--help")
     assert done.returncode == 0
-    for name in ("lessons", "lesson", "gradcheck", "models", "summary", "classify", "doctor"):
+    for name in ("lessons", "lesson", "gradcheck", "models", "summary", "classify", "sample", "doctor"):
         assert f"minitorch-cv {name}" in done.stdout, f"no example of {name}"
 
 
-@pytest.mark.parametrize("name", ["lesson", "gradcheck", "summary", "classify", "doctor"])
+@pytest.mark.parametrize("name", ["lesson", "gradcheck", "summary", "classify", "sample", "doctor"])
 def test_every_command_has_its_own_help(name):
     done = command(name, "--help")
     assert done.returncode == 0

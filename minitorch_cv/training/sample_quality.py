@@ -208,8 +208,8 @@ def nearest_distances(samples: Any, train: Any, held_out: Any) -> NearestDistanc
     name = "nearest_distances"
     x, y = _flat(name, "samples", samples), _flat(name, "train", train, samples)
     z = _flat(name, "held_out", held_out, samples)
-    distances = [_nearest(x, others, 1).distances[:, 0] for others in (y, z)]
-    return NearestDistances(*distances, len(y) / (len(y) + len(z)))
+    to_train, to_held_out = (_nearest(x, others, 1).distances[:, 0] for others in (y, z))
+    return NearestDistances(to_train, to_held_out, len(y) / (len(y) + len(z)))
 
 
 # ---- modes of a mixture

@@ -9,7 +9,15 @@ from minitorch_cv.models import REGISTRY
 from minitorch_cv.optim import SGD
 
 NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet20", "plain20"]
-NETS += ["ddpm_unet", "ddpm_unet_small", "dcgan_generator", "dcgan_discriminator", "vae", "autoencoder"]
+NETS += [
+    "ddpm_unet",
+    "ddpm_unet_small",
+    "dcgan_generator",
+    "dcgan_discriminator",
+    "vae",
+    "autoencoder",
+    "digit_classifier",
+]
 
 
 @pytest.mark.parametrize("name", NETS)

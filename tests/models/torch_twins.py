@@ -472,6 +472,22 @@ def plain(n):
     return lambda **settings: cifar_resnet(n)(shortcut=None, **settings)
 
 
+class DigitClassifier(nn.Module):
+    def __init__(self, num_classes=10, in_channels=1, width=32, features=64, input_size=28, dropout=0.0):
+        super().__init__()
+        wide = 2 * width
+        for i, (before, after) in enumerate([(in_channels, width), (width, wide), (wide, wide)], 1):
+            setattr(self, f"conv{i}", nn.Conv2d(before, after, 3, padding=1, bias=False))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(after))
+        self.fc1 = nn.Linear(wide * (input_size // 8) ** 2, features)
+        self.fc2 = nn.Linear(features, num_classes)
+
+    def forward(self, x):
+        for conv, bn in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
+            x = F.max_pool2d(F.relu(bn(conv(x))), 2)
+        return self.fc2(F.relu(self.fc1(torch.flatten(x, 1))))
+
+
 TWINS = {
     "alexnet": alexnet,
     "zfnet": zfnet,
@@ -501,4 +517,5 @@ TWINS = {
     "dcgan_discriminator": DCGANDiscriminator,
     "vae": VAE,
     "autoencoder": Autoencoder,
+    "digit_classifier": DigitClassifier,
 }
