@@ -15,7 +15,7 @@ from minitorch_cv.weights import _trained, save_weights
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Files of random weights by the models' names; layers that start at zero, which would hide the label, are random too."""
+    """Files of random weights by the models' names, those that start at zero among them: they would hide the label."""
     folder = tmp_path_factory.mktemp("weights")
     for name in ("vae", "conv_vae", "dcgan_generator_digits", "dcgan_generator", "ddpm_unet_digits", "ddpm_unet_small"):
         net = models.NAMES[name](generator=mt.Generator(1))
@@ -63,7 +63,7 @@ def test_every_kind_of_model_draws(draw, name, shape, options):
     assert sorted(arrays) == ["images", "labels", "seed", "settings"]
     images = arrays["images"]
     assert images.shape == (5, *shape) and images.dtype == np.uint8
-    assert np.unique(images).size > 20 and all((images[0] != other).any() for other in images[1:])
+    assert np.unique(images).size > 10 and all((images[0] != other).any() for other in images[1:])
     assert arrays["labels"].tolist() == ([0, 1, 2, 3, 4] if name == "ddpm_unet_digits" else [-1] * 5)
     assert arrays["seed"] == 3 and width > 100 and height > 50
     settings = json.loads(str(arrays["settings"]))
