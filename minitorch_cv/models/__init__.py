@@ -28,6 +28,7 @@ from ._denoiser import MLPDenoiser
 from ._diffusion import Diffusion, Step, VariationalBound, cosine_schedule, linear_schedule
 from ._gan import GAN, MLPDiscriminator, MLPGenerator, gradient_penalty, optimal_discriminator
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
+from ._latent_diffusion import LatentDiffusion
 from ._ledger import Ledger, ledger
 from ._registry import NAMES, REGISTRY
 from ._resnet import (

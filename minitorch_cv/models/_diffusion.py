@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import nn, ops
 from .._autograd import no_grad
-from .._device import to_numpy
+from .._device import is_array, to_numpy
 from .._random import Generator, default_generator
 from .._tensor import Tensor
 
@@ -165,7 +165,7 @@ class Diffusion(nn.Module):
         t = self._checked(t, x_t)
         if label is None:
             return self.net(x_t, t)
-        label = np.asarray(to_numpy(label.data if isinstance(label, Tensor) else label))
+        label = _array(label)
         if guidance == 1.0:
             return self.net(x_t, t, label)
         none = np.full(label.shape, self._no_label())
@@ -195,7 +195,7 @@ class Diffusion(nn.Module):
         t = source.integers(0, self.steps, n)
         eps = Tensor(source.normal(x0.shape, dtype=x0.dtype), device=x0.device)
         if label is not None:
-            label = np.asarray(to_numpy(label.data if isinstance(label, Tensor) else label))
+            label = _array(label)
             label = np.where(source.bernoulli(drop_label, n), self._no_label(), label)
         x_t = self.q_sample(x0, t, eps)
         said = self.net(x_t, t) if label is None else self.net(x_t, t, label)
@@ -339,7 +339,7 @@ class Diffusion(nn.Module):
         return generator or self.generator or default_generator()
 
     def _checked(self, t: Any, x: Tensor) -> np.ndarray:
-        t = np.asarray(to_numpy(t.data if isinstance(t, Tensor) else t))
+        t = _array(t)
         if t.shape != x.shape[:1] or t.dtype.kind not in "iu":
             raise ValueError(
                 f"Diffusion: t expects a whole number for each of {x.shape[0]}; it is {t.dtype} of shape {t.shape}"
@@ -347,6 +347,12 @@ class Diffusion(nn.Module):
         if t.size and not (0 <= t.min() and t.max() < self.steps):
             raise ValueError(f"Diffusion: t expects steps from 0 to {self.steps - 1}; it has {t.min()} to {t.max()}")
         return t
+
+
+def _array(values: Any) -> np.ndarray:
+    """A Tensor, an array of any device or a list, as a NumPy array."""
+    values = values.data if isinstance(values, Tensor) else values
+    return to_numpy(values) if is_array(values) else np.asarray(values)
 
 
 def _like(values: np.ndarray, x: Tensor) -> Tensor:
