@@ -134,6 +134,24 @@ class Diffusion(nn.Module):
         share_of_x_t = np.sqrt(self.alphas[t]) * (1 - before) / (1 - alpha_bar)
         return x0 * _like(share_of_x0, x0) + x_t * _like(share_of_x_t, x_t), self.posterior_variances[t]
 
+    def respaced(self, steps: int, variance: str | None = None) -> Diffusion:
+        r"""The process of `steps` of these steps alone, evenly spaced, with the same net: \bar a is what it was there.
+
+        All that a Diffusion can do is then cheaper, and coarser (Nichol and Dhariwal 2021, section 4). variance: of the
+        new process, as this one's where it is None.
+        """
+        times = self._times("respaced", steps)[::-1]
+        alpha_bars = self.alpha_bars[times]
+        betas = 1 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])
+        variance = self.variance if variance is None else variance
+        return Diffusion(_At(self.net, times), betas, self.predicts, variance, self.clip, generator=self.generator)
+
+    def _times(self, method: str, steps: int) -> np.ndarray:
+        """From the last of all steps to the first, evenly spaced; one step is the last."""
+        if not 1 <= steps <= self.steps:
+            raise ValueError(f"Diffusion: {method}: steps expects a number from 1 to {self.steps}; it is {steps}")
+        return np.linspace(self.steps - 1, 0, steps).round().astype(int)
+
     # ---- what the net says
 
     def target(self, x0: Tensor, eps: Tensor, t: Any) -> Tensor:
@@ -290,13 +308,11 @@ class Diffusion(nn.Module):
         \sigma^2 = eta^2 (1 - \bar a_s) / (1 - \bar a_t) (1 - \bar a_t / \bar a_s), and at the end x_0. With eta = 0 the
         first noise decides everything; eta = 1 with all steps is `ddpm` with the posterior's variance.
         """
-        if not 1 <= steps <= self.steps:
-            raise ValueError(f"Diffusion: ddim: steps expects a number from 1 to {self.steps}; it is {steps}")
+        times = self._times("ddim", steps)
         if not 0.0 <= eta <= 1.0:
             raise ValueError(f"Diffusion: ddim: eta expects a number in 0 .. 1; it is {eta}")
         source = self._source(generator)
         x, x0 = self._noise(source, shape), None
-        times = np.linspace(self.steps - 1, 0, steps).round().astype(int) if steps > 1 else np.array([self.steps - 1])
         for step, following in zip(times, [*times[1:], None], strict=True):
             yield Step(int(step), x, x0)
             t = np.full(shape[0], step)
@@ -347,6 +363,16 @@ class Diffusion(nn.Module):
         if t.size and not (0 <= t.min() and t.max() < self.steps):
             raise ValueError(f"Diffusion: t expects steps from 0 to {self.steps - 1}; it has {t.min()} to {t.max()}")
         return t
+
+
+class _At(nn.Module):
+    """A net that is asked at some of its steps: at times[t]."""
+
+    def __init__(self, net: Callable[..., Any], times: np.ndarray):
+        self.net, self.times, self.no_label = net, times, getattr(net, "no_label", None)
+
+    def forward(self, x: Any, t: np.ndarray, *label: Any) -> Any:
+        return self.net(x, self.times[t], *label)
 
 
 def _array(values: Any) -> np.ndarray:

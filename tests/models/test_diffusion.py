@@ -714,6 +714,23 @@ def test_a_sampler_shows_its_way():
     assert [step.t for step in process.ddim((1, 1), steps=1)] == [199, -1]
 
 
+def test_fewer_steps_are_a_process_of_their_own():
+    whole = models.Diffusion(PLANE.net(BETAS), BETAS, clip=False)
+    some, t = whole.respaced(30, "beta"), np.linspace(0, 199, 30).round().astype(int)
+    assert some.variance == "beta" and whole.respaced(30).variance == "posterior" and not some.clip
+    np.testing.assert_allclose(some.alpha_bars, whole.alpha_bars[t], rtol=1e-12)
+    np.testing.assert_allclose(whole.respaced(200).betas, BETAS, rtol=1e-9)
+    walks = (
+        whole.respaced(30).ddpm((4, 2), generator=mt.Generator(1)),
+        whole.ddim((4, 2), steps=30, eta=1.0, generator=mt.Generator(1)),
+    )
+    for a, b in zip(*walks, strict=True):
+        assert b.t == (t[a.t] if a.t >= 0 else -1)
+        np.testing.assert_allclose(a.x.numpy(), b.x.numpy(), atol=1e-10)
+    labelled = models.Diffusion(label_net, BETAS).respaced(5)
+    assert labelled.predict(ONES.double(), T0, [0, 1], 2.0).shape == (2, 3)
+
+
 def test_a_clipped_guess_lies_among_images():
     process = models.Diffusion(constant(3.0), BETAS, "x0")
     *_, last = process.ddim((2, 3), steps=10)
@@ -790,6 +807,10 @@ ONES, T0 = mt.Tensor(np.ones((2, 3), np.float32)), np.zeros(2, int)
         (
             lambda: models.Diffusion(None, BETAS).sample((1, 1), steps=201),
             "Diffusion: ddim: steps expects a number from 1 to 200; it is 201",
+        ),
+        (
+            lambda: models.Diffusion(None, BETAS).respaced(0),
+            "Diffusion: respaced: steps expects a number from 1 to 200; it is 0",
         ),
         (
             lambda: models.Diffusion(None, BETAS).sample((1, 1), steps=5, eta=1.5),
