@@ -33,7 +33,7 @@ import numpy as np
 from PIL import Image
 
 import minitorch_cv as mt
-from minitorch_cv import data, models, optim, viz, weights
+from minitorch_cv import data, models, ops, optim, viz, weights
 from minitorch_cv.course import Lesson
 from minitorch_cv.training import Trainer
 
@@ -52,6 +52,8 @@ lesson = Lesson(
     epochs=(1, 4, 80),
     latent_epochs=(2, 25, 60),
     latent_steps=(100, 3000, 20_000),
+    latent_count=(100, 1000, 1000),
+    shown=(20, 100, 100),
 )
 settings = lesson.settings
 rng = np.random.default_rng(0)
@@ -165,8 +167,8 @@ lesson.figure(figure, "schedules")
 
 times = np.array([1, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000])
 rows, names = [], []
-for process, name in ((linear, "linear"), (cosine, "cosine")):
-    for digit in (7, 3):
+for digit in (7, 3):
+    for process, name in ((linear, "linear"), (cosine, "cosine")):
         x0 = mt.Tensor(np.repeat(test_images[test.labels == digit][:1], len(times), axis=0))
         eps = mt.Tensor(np.repeat(mt.Generator(3).normal((1, 1, 28, 28)), len(times), axis=0))
         rows.append(process.q_sample(x0, times - 1, eps).numpy()[:, 0])
@@ -371,9 +373,9 @@ print(f"      the weight with sigma^2 = betatilde: {weight[0]:.3f} at t = 2, {we
 assert max(gap, guess_gap, abs(divergence / weighted - 1).max()) < 1e-9
 
 *_, last = models.Diffusion(lambda x, t: 0.25 * x, short.betas, "x0").ddpm((3, 2), generator=mt.Generator(0))
-print(
-    f"(12): the sample is the last guess of x_0, without noise: {(last.x.numpy() == last.x0.numpy()).all() or abs(last.x.numpy() - last.x0.numpy()).max()}"
-)
+gap = abs(last.x.numpy() - last.x0.numpy()).max()
+print(f"(12): the sample and the last guess of x_0 differ by {gap:.0e}: no noise in the last step")
+assert gap < 1e-12
 lesson.record(weight=[weight[0], weight[-1]])
 
 # %% [markdown]
@@ -460,24 +462,36 @@ for axis, t in zip(axes, (10, 60, 150), strict=True):
     with mt.no_grad():
         learned = [plane_net(mt.Tensor(x.astype(np.float32)), np.full(len(x), t)).numpy() for x in (grid, some)]
     wanted = true_eps(grid, a), true_eps(some, a)
-    miss = ((learned[1] - wanted[1]) ** 2).sum() / (wanted[1] ** 2).sum()
+    excess, least = ((learned[1] - wanted[1]) ** 2).mean(), 1 - (wanted[1] ** 2).mean()
     density = np.exp(np.logaddexp.reduce(log_parts(fine.reshape(-1, 2), a), axis=1)).reshape(120, 120)
     axis.contourf(fine[..., 0], fine[..., 1], density, levels=12, cmap="Greys", alpha=0.6)
-    for values, color, width in ((wanted[0], ORANGE, 0.012), (learned[0], BLUE, 0.005)):
+    for values, color, width in ((wanted[0], ORANGE, 0.011), (learned[0], BLUE, 0.0045)):
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
         arrows = -values / np.maximum(lengths, 1e-9) * np.sqrt(lengths)
-        axis.quiver(*grid.T, *arrows.T, color=color, width=width, angles="xy", scale_units="xy", scale=7, pivot="mid")
+        axis.quiver(
+            *grid.T,
+            *arrows.T,
+            color=color,
+            width=width,
+            angles="xy",
+            scale_units="xy",
+            scale=4.2,
+            headwidth=3,
+            headlength=3,
+        )
     axis.set(aspect="equal", xticks=[-2, 0, 2], yticks=[-2, 0, 2])
     axis.set_title(f"t = {t + 1} of 200, ᾱ = {a:.2f}", fontsize=10)
-    print(f"t = {t + 1}: of the square of the true noise guess the net misses {miss:.2%}, where points lie")
-    lesson.record(**{f"score missed at t {t + 1}": miss})
+    print(
+        f"t = {t + 1}: mean square error of the noise, where points lie: least {least:.4f}, the net {excess:.4f} more"
+    )
+    lesson.record(**{f"excess error at t {t + 1}": excess, f"least error at t {t + 1}": least})
 figure.suptitle(
     "The score: analytic (broad, orange) and learned (narrow, blue), over the density of the noisy points", fontsize=11
 )
 lesson.figure(figure, "score_field")
 
 # %% [markdown]
-# Where points lie, the arrows cover one another. Where none ever came, in the corners at small $t$, the net was never
+# The least error is that of the true guess, as in section 3. Where points lie, the arrows cover one another. Where none ever came, in the corners at small $t$, the net was never
 # asked, and guesses. A sampler hardly gets there.
 #
 # Now sample, with the formula as the net and with the learned one: all 200 steps of (12), and 20 steps of DDIM (section
@@ -529,17 +543,18 @@ unet.eval()
 process = models.Diffusion(unet)
 print(f"{sum(p.size for p in unet.parameters()):,} ours")
 
-labels = np.arange(100) % 10
+labels = np.arange(settings.shown) % 10
 began = time.perf_counter()
 shown = process.sample(
-    (100, 1, 28, 28), labels, 2.0, steps=25 if lesson.mode != "quick" else 8, generator=mt.Generator(1)
+    (len(labels), 1, 28, 28), labels, 2.0, steps=25 if lesson.mode != "quick" else 8, generator=mt.Generator(1)
 )
-print(f"100 digits by DDIM in {time.perf_counter() - began:.0f} s")
+print(f"{len(labels)} digits by DDIM in {time.perf_counter() - began:.0f} s")
 lesson.figure(viz.image_grid(shown.numpy(), limits=(-1, 1), columns=10, title="Nobody wrote these"), "samples")
 
 # %% [markdown]
-# **The way there.** Ancestral sampling (12), with what the net takes for $x_0$ at each step below. From the first step
-# on it has an opinion, a blurred mean of all digits that would fit; and every step makes it more definite.
+# **The way there.** Ancestral sampling (12), with what the net takes for $x_0$ at each step below. At the very start its
+# guess is coarse, for to get $x_0$ from the noise one divides by $\sqrt{\bar\alpha_T} = 0.0064$, and every error grows with
+# it. Then comes a blurred mean of all digits that would fit, and every step makes it more definite.
 
 # %%
 chain = process.respaced(settings.chain)
@@ -685,7 +700,7 @@ lesson.figure(
 print(f"betatilde / beta at t = 2, 10, 100: {np.round((linear.posterior_variances / linear.betas)[[1, 9, 99]], 3)}")
 figure, axis = plt.subplots(figsize=(5.4, 3.3), layout="constrained")
 steps = np.arange(2, 1001)
-axis.loglog(steps, linear.betas[1:], color=ORANGE, label="β")
+axis.loglog(steps, linear.betas[1:], color=ORANGE, label="β, 1000 steps")
 axis.loglog(steps, linear.posterior_variances[1:], "--", color=BLUE, label="β̃, 1000 steps")
 coarse = linear.respaced(20)
 where = np.linspace(1, 1000, 20)[1:]
@@ -765,6 +780,8 @@ for variance, letter, color, dash in (("posterior", "β̃", BLUE, "--"), ("beta"
         f"(L_0 {bits[0]:.3f}, the other steps {bits[1:].sum():.3f}, L_T {prior:.5f}); {len(some)} held-out digits"
     )
     numbers = np.linspace(1, 1000, settings.bound_steps)
+    early, late = bits[numbers <= 30].sum() / bits.sum(), bits[numbers > 200].sum() / bits.sum()
+    print(f"  {early:.1%} of it in steps 1 to 30, {late:.1%} in steps 201 to 1000")
     axes[0].loglog(numbers, bits, dash, color=color, label=f"σ² = {letter}")
     axes[1].semilogx(numbers, np.cumsum(bits), dash, color=color, label=f"σ² = {letter}")
     lesson.record(
@@ -778,8 +795,8 @@ axes[0].legend(frameon=False)
 lesson.figure(figure, "bound")
 
 # %% [markdown]
-# Nearly all bits are spent in the first few of the thousand steps, on details that no eye would miss; what makes a 7 a
-# 7 costs next to nothing. $L_{\text{simple}}$ turns this round: it weighs all steps alike, and so spends the net's
+# Look at the printed shares: most bits are spent in the first thirty of a thousand steps, on details that no eye would
+# miss. The steps behind 200, in which noise becomes a 7 and not a 2 (see the film strip), cost next to nothing. $L_{\text{simple}}$ turns this round: it weighs all steps alike, and so spends the net's
 # strength on what one sees. That is why its samples look good although its bits are nothing to boast of.
 #
 # ## 8. A shorter training, before your eyes
@@ -807,13 +824,14 @@ trainer = Trainer(
 )
 history = trainer.fit(settings.epochs)
 steps = 20 if lesson.mode != "quick" else 5
+shape, asked = (settings.shown, 1, 28, 28), np.arange(settings.shown) % 10
 with trainer.ema.applied():
     young.eval()
-    early = young.sample((100, 1, 28, 28), np.arange(100) % 10, 2.0, steps=steps, generator=mt.Generator(7)).numpy()
-late = process.sample((100, 1, 28, 28), np.arange(100) % 10, 2.0, steps=steps, generator=mt.Generator(7)).numpy()
+    early = young.sample(shape, asked, 2.0, steps=steps, generator=mt.Generator(7)).numpy()
+late = process.sample(shape, asked, 2.0, steps=steps, generator=mt.Generator(7)).numpy()
 for name, x in (("shorter run", early), ("shipped weights", late)):
-    read, width = judged(x, np.arange(100) % 10)
-    print(f"{name}: {read:.0%} of 100 read as asked, spread {width:.2f} (guidance 2, {steps} steps)")
+    read, width = judged(x, asked)
+    print(f"{name}: {read:.0%} of {len(asked)} read as asked, spread {width:.2f} (guidance 2, {steps} steps)")
     lesson.record(**{name: [read, width]})
 print(
     f"L_simple of the shorter run: {history['loss'][0]:.4f} in the first epoch, {history.last['loss']:.4f} in the last"
@@ -869,14 +887,20 @@ for _ in range(settings.latent_steps):
     schedule.step()
 print(f"{settings.latent_steps} steps of training in {time.perf_counter() - began:.0f} s")
 
-asked = np.arange(1000) % 10
+asked = np.arange(settings.latent_count) % 10
 began = time.perf_counter()
-from_codes = latent.sample(1000, asked, 1.5, 50, generator=mt.Generator(4)).numpy()
+from_codes = latent.sample(len(asked), asked, 1.5, 50, generator=mt.Generator(4)).numpy()
 seconds = time.perf_counter() - began
 read, width = judged(from_codes, asked)
-print(f"1,000 digits in {seconds:.1f} s: {read:.1%} read as asked, spread {width:.2f} (guidance 1.5, 50 steps)")
-noise_codes = latent.decode(mt.Tensor(mt.Generator(4).normal((1000, 16)))).numpy()
-print(f"decoded N(0, 1) without any diffusion: {judged(noise_codes, asked)[0]:.1%} read as asked")
+print(
+    f"{len(asked):,} digits in {seconds:.1f} s: {read:.1%} read as asked, spread {width:.2f} (guidance 1.5, 50 steps)"
+)
+noise_codes = latent.decode(mt.Tensor(mt.Generator(4).normal((len(asked), 16)))).numpy()
+for name, x in (("random codes", noise_codes), ("diffused codes", from_codes), ("held-out digits", test_images)):
+    with mt.no_grad():
+        sure = (ops.softmax(judge(mt.Tensor(x)), axis=1).numpy().max(axis=1) > 0.9).mean()
+    print(f"{name}: the judge is sure of {sure:.1%} (a probability above 0.9)")
+    lesson.record(**{f"sure of {name}": sure})
 work = {
     "U-Net": models.ledger(unet, unet.input_shape).multiply_adds,
     "codes": models.ledger(code_net, (1, 16)).multiply_adds,
