@@ -144,14 +144,16 @@ leap = short.q_sample(mt.Tensor(start), np.full(n, 9), mt.Tensor(eps)).numpy()
 print(f"(5)  ten steps from 0.7: mean {walk.mean():.4f}, variance {walk.var():.4f}")
 print(f"     one leap:           mean {leap.mean():.4f}, variance {leap.var():.4f}")
 print(
-    f"abar_T of the linear schedule: {linear.alpha_bars[-1]:.5e}: of x_0 a factor of {linear.alpha_bars[-1] ** 0.5:.4f} is left"
+    f"abar_T of the linear schedule: {linear.alpha_bars[-1]:.5e}; "
+    f"its root, the share of x_0 in x_T: {linear.alpha_bars[-1] ** 0.5:.4f}"
 )
 lesson.record(abar_T=linear.alpha_bars[-1], chain=[walk.mean(), walk.var()], leap=[leap.mean(), leap.var()])
 
 # %% [markdown]
 # **The schedule.** With the linear one, digits are lost in noise long before the end. Nichol and Dhariwal (2021) choose
-# $\bar\alpha$ itself, along a squared cosine, $\bar\alpha_t = f(t) / f(0)$ with $f(t) = \cos^2\!\left(\frac{t/T + s}{1 +
-# s} \frac{\pi}{2}\right)$ and $s = 0.008$, from which $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$, at most 0.999.
+# $\bar\alpha$ itself, along a squared cosine, $\bar\alpha_t = f(t) / f(0)$ with $f(t) = \cos^2\!\left(\frac{t/T +
+# s}{1 + s} \frac{\pi}{2}\right)$ and $s = 0.008$, from which $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$, at most
+# 0.999.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
@@ -176,7 +178,8 @@ for digit in (7, 3):
 lesson.figure(strip(rows, names, [f"t = {t}" for t in times], "One digit and one noise, mixed by eq. 5"), "noising")
 half = {name: int((p.alpha_bars > 0.5).sum()) for name, p in (("linear", linear), ("cosine", cosine))}
 print(
-    f"as much noise as picture (abar = 1/2) at step {half['linear']} of the linear, {half['cosine']} of the cosine schedule"
+    f"as much noise as picture (abar = 1/2) at step {half['linear']} of the linear schedule, "
+    f"{half['cosine']} of the cosine schedule"
 )
 lesson.record(half=half)
 
@@ -318,8 +321,8 @@ lesson.record(posterior_gap=gap, bayes=[forward[5], right, wrong], telescope=[wh
 # %% [markdown]
 # ## 3. What the net learns
 #
-# The net does not know $x_0$, or there would be nothing to do. Solve (5) for it, $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,
-# \varepsilon) / \sqrt{\bar\alpha_t}$, and insert it in (9):
+# The net does not know $x_0$, or there would be nothing to do. Solve (5) for it, $x_0 = (x_t - \sqrt{1 -
+# \bar\alpha_t}\, \varepsilon) / \sqrt{\bar\alpha_t}$, and insert it in (9):
 #
 # $$\tilde\mu_t = \frac{1}{\sqrt{\alpha_t}} \left( x_t - \frac{\beta_t}{\sqrt{1 - \bar\alpha_t}}\, \varepsilon \right).
 # \tag{10}$$
@@ -340,8 +343,8 @@ lesson.record(posterior_gap=gap, bayes=[forward[5], right, wrong], telescope=[wh
 #
 # The factor is largest for the smallest $t$, where the noise is too faint to be seen. Ho and others leave it out:
 #
-# $$L_{\text{simple}} = E_{t, x_0, \varepsilon} \left\lVert \varepsilon - \varepsilon_\theta\!\left(\sqrt{\bar\alpha_t}\,
-# x_0 + \sqrt{1 - \bar\alpha_t}\, \varepsilon,\; t\right) \right\rVert^2 . \tag{14}$$
+# $$L_{\text{simple}} = E_{t, x_0, \varepsilon} \left\lVert \varepsilon - \varepsilon_\theta\!\left(
+# \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \varepsilon,\; t\right) \right\rVert^2 . \tag{14}$$
 #
 # *Training* (algorithm 1): draw a picture, a step, a noise; mix by (5); step down the gradient of (14). *Sampling*
 # (algorithm 2): start from noise and repeat (12) from $t = T$ to 1.
@@ -379,10 +382,10 @@ assert gap < 1e-12
 lesson.record(weight=[weight[0], weight[-1]])
 
 # %% [markdown]
-# **A loss that cannot become zero.** The noise in $x_t$ cannot be told exactly. For data from $N(0, s^2)$ the best guess
-# is linear, and its mean square error is known: $\bar\alpha_t s^2 / (\bar\alpha_t s^2 + 1 - \bar\alpha_t)$. It is near
-# 1 at the first step, where the noise hides behind the data, and near 0 at the last, where $x_t$ *is* the noise.
-# Does `Diffusion.loss` reach it with this best net, and not less?
+# **A loss that cannot become zero.** The noise in $x_t$ cannot be told exactly. For data from $N(0, s^2)$ the best
+# guess is linear, and its mean square error is known: $\bar\alpha_t s^2 / (\bar\alpha_t s^2 + 1 - \bar\alpha_t)$. It
+# is near 1 at the first step, where the noise hides behind the data, and near 0 at the last, where $x_t$ *is* the
+# noise. Does `Diffusion.loss` reach it with this best net, and not less?
 
 # %%
 s = 0.5
@@ -491,8 +494,8 @@ figure.suptitle(
 lesson.figure(figure, "score_field")
 
 # %% [markdown]
-# The least error is that of the true guess, as in section 3. Where points lie, the arrows cover one another. Where none ever came, in the corners at small $t$, the net was never
-# asked, and guesses. A sampler hardly gets there.
+# The least error is that of the true guess, as in section 3. Where points lie, the arrows cover one another. Where none
+# ever came, in the corners at small $t$, the net was never asked, and guesses. A sampler hardly gets there.
 #
 # Now sample, with the formula as the net and with the learned one: all 200 steps of (12), and 20 steps of DDIM (section
 # 6). Do the five places get their shares? And the bound (8), which must not lie below the true $-\log p$:
@@ -552,9 +555,9 @@ print(f"{len(labels)} digits by DDIM in {time.perf_counter() - began:.0f} s")
 lesson.figure(viz.image_grid(shown.numpy(), limits=(-1, 1), columns=10, title="Nobody wrote these"), "samples")
 
 # %% [markdown]
-# **The way there.** Ancestral sampling (12), with what the net takes for $x_0$ at each step below. At the very start its
-# guess is coarse, for to get $x_0$ from the noise one divides by $\sqrt{\bar\alpha_T} = 0.0064$, and every error grows with
-# it. Then comes a blurred mean of all digits that would fit, and every step makes it more definite.
+# **The way there.** Ancestral sampling (12), with what the net takes for $x_0$ at each step below. At the very start
+# its guess is coarse, for to get $x_0$ from the noise one divides by $\sqrt{\bar\alpha_T} = 0.0064$, and every error
+# grows with it. Then comes a blurred mean of all digits that would fit, and every step makes it more definite.
 
 # %%
 chain = process.respaced(settings.chain)
@@ -582,7 +585,7 @@ frames = []
 for k in np.linspace(0, settings.chain, 61).round().astype(int):
     left, right = walk[k].x.numpy(), walk[min(k + 1, settings.chain)].x0.numpy()
     frames.append(np.concatenate([tiled(left), np.full((168, 12), 255, np.uint8), tiled(right)], axis=1))
-pictures = [Image.fromarray(frame) for frame in frames]
+pictures = [Image.fromarray(frame // 16 * 17) for frame in frames]  # 16 greys: a smaller file
 pause = [90] * (len(frames) - 1) + [2500]
 pictures[0].save(lesson.folder / "denoising.gif", save_all=True, append_images=pictures[1:], duration=pause, loop=0)
 print(f"  motion: denoising.gif, {len(frames)} frames: left x_t, right the guess of x_0")
@@ -590,9 +593,9 @@ print(f"  motion: denoising.gif, {len(frames)} frames: left x_t, right the guess
 # %% [markdown]
 # ## 6. Fewer steps, and guidance
 #
-# **A judge.** To say more than "looks fine", a small classifier, trained on the same digits, reads the samples: how many
-# are read as the digit that was asked for? And is there variety? The *spread* is the variance of pixels within a digit,
-# relative to that of real ones: a net that always drew the same 7 would have the first and not the second.
+# **A judge.** To say more than "looks fine", a small classifier, trained on the same digits, reads the samples: how
+# many are read as the digit that was asked for? And is there variety? The *spread* is the variance of pixels within a
+# digit, relative to that of real ones: a net that always drew the same 7 would have the first and not the second.
 
 # %%
 lesson.section("6. Fewer steps, and guidance")
@@ -634,8 +637,8 @@ lesson.record(judge=accuracy)
 #
 # $$x_s = \sqrt{\bar\alpha_s}\; \hat x_0 + \sqrt{1 - \bar\alpha_s - \sigma^2}\; \hat\varepsilon + \sigma z . $$
 #
-# With $\sigma = 0$ the first noise decides everything. With $\sigma^2 = \tilde\beta_t$ and $s = t - 1$ it is (12) again.
-# How few steps will do?
+# With $\sigma = 0$ the first noise decides everything. With $\sigma^2 = \tilde\beta_t$ and $s = t - 1$ it is (12)
+# again. How few steps will do?
 
 # %%
 count = settings.judged
@@ -646,7 +649,8 @@ for steps in (2, 5, 10, 25, 50) if lesson.mode != "quick" else (2, 5, 10):
     x = process.sample(shape, labels, 1.0, steps=steps, generator=mt.Generator(6)).numpy()
     by_steps[steps] = x, *judged(x, labels)
     print(
-        f"DDIM, {steps:>2} steps: {by_steps[steps][1]:6.1%} read as asked, spread {by_steps[steps][2]:.2f}, {count} digits"
+        f"DDIM, {steps:>2} steps: {by_steps[steps][1]:6.1%} read as asked, "
+        f"spread {by_steps[steps][2]:.2f}, {count} digits"
     )
 lesson.record(by_steps={steps: found[1:] for steps, found in by_steps.items()})
 order = list(by_steps)
@@ -664,7 +668,8 @@ lesson.figure(
 # **Guidance without a classifier** (Ho and Salimans 2022). In training every tenth label was dropped, so that the net
 # knows both guesses, with the label and without. Their difference is what the label says; exaggerate it:
 #
-# $$\hat\varepsilon = \varepsilon_\theta(x_t) + s \left( \varepsilon_\theta(x_t, y) - \varepsilon_\theta(x_t) \right). $$
+# $$\hat\varepsilon = \varepsilon_\theta(x_t) + s \left( \varepsilon_\theta(x_t, y) -
+# \varepsilon_\theta(x_t) \right). $$
 #
 # $s = 0$ ignores the label, $s = 1$ is the net with it, larger $s$ wants the digit to be *more* typical. (The paper's
 # $w$ is $s - 1$.)
@@ -676,7 +681,8 @@ for s in (0.0, 1.0, 2.0, 4.0, 8.0):
     x = process.sample(shape, labels, s, steps=steps, generator=mt.Generator(7)).numpy()
     by_scale[s] = x, *judged(x, labels)
     print(
-        f"guidance {s:.0f}: {by_scale[s][1]:6.1%} read as asked, spread {by_scale[s][2]:.2f}, {count} digits, {steps} steps"
+        f"guidance {s:.0f}: {by_scale[s][1]:6.1%} read as asked, "
+        f"spread {by_scale[s][2]:.2f}, {count} digits, {steps} steps"
     )
 lesson.record(by_guidance={s: found[1:] for s, found in by_scale.items()})
 lesson.figure(
@@ -690,11 +696,11 @@ lesson.figure(
 )
 
 # %% [markdown]
-# At $s = 0$ the label plays no role, and a tenth is right by chance. With larger $s$ look at the spread in the print: it
-# falls. The price of being typical is variety.
+# At $s = 0$ the label plays no role, and a tenth is right by chance. With larger $s$ look at the spread in the print:
+# it falls. The price of being typical is variety.
 #
-# **Which $\sigma^2$?** The paper tries $\beta_t$, right for data that is pure noise, and $\tilde\beta_t$, right for data
-# that is one point. With 1000 steps they differ in the first few only:
+# **Which $\sigma^2$?** The paper tries $\beta_t$, right for data that is pure noise, and $\tilde\beta_t$, right for
+# data that is one point. With 1000 steps they differ in the first few only:
 
 # %%
 print(f"betatilde / beta at t = 2, 10, 100: {np.round((linear.posterior_variances / linear.betas)[[1, 9, 99]], 3)}")
@@ -705,7 +711,7 @@ axis.loglog(steps, linear.posterior_variances[1:], "--", color=BLUE, label="β̃
 coarse = linear.respaced(20)
 where = np.linspace(1, 1000, 20)[1:]
 axis.loglog(where, coarse.betas[1:], "o", color=ORANGE, markersize=4, label="β, 20 steps")
-axis.loglog(where, coarse.posterior_variances[1:], "s", color=BLUE, markersize=4, fillstyle="none", label="β̃, 20 steps")
+axis.loglog(where, coarse.posterior_variances[1:], "s", color=BLUE, markersize=4, mfc="none", label="β̃, 20 steps")
 axis.set(xlabel="step t", ylabel="variance added in a step back")
 axis.legend(frameon=False, fontsize=8)
 quiet(axis)
@@ -752,11 +758,11 @@ lesson.figure(
     "neighbours",
 )
 print(
-    f"distance to the nearest training digit: median {np.median(distances):.2f} of samples, {np.median(of_real):.2f} of held-out digits"
+    f"distance to the nearest training digit: median {np.median(distances):.2f} of samples, "
+    f"{np.median(of_real):.2f} of held-out digits"
 )
-print(
-    f"nearer than {np.quantile(of_real, 0.01):.2f}, as one in a hundred held-out digits is: {(distances < np.quantile(of_real, 0.01)).mean():.1%} of the samples"
-)
+close = np.quantile(of_real, 0.01)
+print(f"nearer than {close:.2f}, as 1 % of the held-out digits are: {(distances < close).mean():.1%} of the samples")
 lesson.record(nearest=[np.median(distances), np.median(of_real)])
 
 # %% [markdown]
@@ -796,8 +802,9 @@ lesson.figure(figure, "bound")
 
 # %% [markdown]
 # Look at the printed shares: most bits are spent in the first thirty of a thousand steps, on details that no eye would
-# miss. The steps behind 200, in which noise becomes a 7 and not a 2 (see the film strip), cost next to nothing. $L_{\text{simple}}$ turns this round: it weighs all steps alike, and so spends the net's
-# strength on what one sees. That is why its samples look good although its bits are nothing to boast of.
+# miss. The steps behind 200, in which noise becomes a 7 and not a 2 (see the film strip), cost next to nothing.
+# $L_{\text{simple}}$ turns this round: it weighs all steps alike, and so spends the net's strength on what one sees.
+# That is why its samples look good although its bits are nothing to boast of.
 #
 # ## 8. A shorter training, before your eyes
 #
@@ -851,9 +858,9 @@ lesson.figure(
 # ## 9. Latent diffusion
 #
 # Most of the work above is done on pixels that an autoencoder could fill in. Rombach and others (2022) diffuse its
-# *codes* instead: encode, bring the codes to mean 0 and deviation 1, learn to denoise *them*, and decode what comes out.
-# That, with a larger net and a text in place of the digit, is Stable Diffusion. Our first stage has one hidden layer
-# and 16 numbers in its code, and the net that denoises codes is a stack of linear layers.
+# *codes* instead: encode, bring the codes to mean 0 and deviation 1, learn to denoise *them*, and decode what comes
+# out. That, with a larger net and a text in place of the digit, is Stable Diffusion. Our first stage has one hidden
+# layer and 16 numbers in its code, and the net that denoises codes is a stack of linear layers.
 
 # %%
 lesson.section("9. Latent diffusion")
@@ -906,7 +913,8 @@ work = {
     "codes": models.ledger(code_net, (1, 16)).multiply_adds,
 }
 print(
-    f"multiply-adds of one guess: {work['U-Net']:,} for pixels, {work['codes']:,} for codes, {work['U-Net'] / work['codes']:.0f} times fewer"
+    f"multiply-adds of one guess: {work['U-Net']:,} for pixels, {work['codes']:,} for codes, "
+    f"{work['U-Net'] / work['codes']:.0f} times fewer"
 )
 lesson.record(latent=[read, width], latent_seconds=seconds, reconstruction=lost, multiply_adds=work)
 with mt.no_grad():

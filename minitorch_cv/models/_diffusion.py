@@ -95,6 +95,7 @@ class Diffusion(nn.Module):
     Raises:    ValueError for betas outside 0 .. 1, another name, a t outside the steps, a label for a net without
     Source:    Ho, Jain, Abbeel 2020, arXiv 2006.11239; sampling in fewer steps: Song, Meng, Ermon 2020,
                arXiv 2010.02502; guidance: Ho and Salimans 2022, arXiv 2207.12598
+    Lesson:    lessons/05_diffusion.py
     """
 
     def __init__(

@@ -32,6 +32,7 @@ class LatentDiffusion(nn.Module):
     Raises:    ValueError for a diffusion that clips, or a loss or sample before `fit`
     Source:    Rombach, Blattmann, Lorenz, Esser, Ommer 2022, arXiv 2112.10752; they divide by one deviation for all
                (section G)
+    Lesson:    lessons/05_diffusion.py
     """
 
     mean: Tensor
