@@ -29,6 +29,7 @@ from ._diffusion import Diffusion, Step, VariationalBound, cosine_schedule, line
 from ._digit_classifier import DigitClassifier, digit_classifier
 from ._gan import GAN, MLPDiscriminator, MLPGenerator, gradient_penalty, optimal_discriminator
 from ._googlenet import GoogLeNet, GoogLeNetOutput, googlenet, googlenet_paper
+from ._latent_diffusion import LatentDiffusion
 from ._ledger import Ledger, ledger
 from ._registry import NAMES, REGISTRY
 from ._resnet import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import nn, ops
 from .._autograd import no_grad
-from .._device import to_numpy
+from .._device import is_array, to_numpy
 from .._random import Generator, default_generator
 from .._tensor import Tensor
 
@@ -95,6 +95,7 @@ class Diffusion(nn.Module):
     Raises:    ValueError for betas outside 0 .. 1, another name, a t outside the steps, a label for a net without
     Source:    Ho, Jain, Abbeel 2020, arXiv 2006.11239; sampling in fewer steps: Song, Meng, Ermon 2020,
                arXiv 2010.02502; guidance: Ho and Salimans 2022, arXiv 2207.12598
+    Lesson:    lessons/05_diffusion.py
     """
 
     def __init__(
@@ -134,6 +135,24 @@ class Diffusion(nn.Module):
         share_of_x_t = np.sqrt(self.alphas[t]) * (1 - before) / (1 - alpha_bar)
         return x0 * _like(share_of_x0, x0) + x_t * _like(share_of_x_t, x_t), self.posterior_variances[t]
 
+    def respaced(self, steps: int, variance: str | None = None) -> Diffusion:
+        r"""The process of `steps` of these steps alone, evenly spaced, with the same net: \bar a is what it was there.
+
+        All that a Diffusion can do is then cheaper, and coarser (Nichol and Dhariwal 2021, section 4). variance: of the
+        new process, as this one's where it is None.
+        """
+        times = self._times("respaced", steps)[::-1]
+        alpha_bars = self.alpha_bars[times]
+        betas = 1 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])
+        variance = self.variance if variance is None else variance
+        return Diffusion(_At(self.net, times), betas, self.predicts, variance, self.clip, generator=self.generator)
+
+    def _times(self, method: str, steps: int) -> np.ndarray:
+        """From the last of all steps to the first, evenly spaced; one step is the last."""
+        if not 1 <= steps <= self.steps:
+            raise ValueError(f"Diffusion: {method}: steps expects a number from 1 to {self.steps}; it is {steps}")
+        return np.linspace(self.steps - 1, 0, steps).round().astype(int)
+
     # ---- what the net says
 
     def target(self, x0: Tensor, eps: Tensor, t: Any) -> Tensor:
@@ -165,7 +184,7 @@ class Diffusion(nn.Module):
         t = self._checked(t, x_t)
         if label is None:
             return self.net(x_t, t)
-        label = np.asarray(to_numpy(label.data if isinstance(label, Tensor) else label))
+        label = _array(label)
         if guidance == 1.0:
             return self.net(x_t, t, label)
         none = np.full(label.shape, self._no_label())
@@ -195,7 +214,7 @@ class Diffusion(nn.Module):
         t = source.integers(0, self.steps, n)
         eps = Tensor(source.normal(x0.shape, dtype=x0.dtype), device=x0.device)
         if label is not None:
-            label = np.asarray(to_numpy(label.data if isinstance(label, Tensor) else label))
+            label = _array(label)
             label = np.where(source.bernoulli(drop_label, n), self._no_label(), label)
         x_t = self.q_sample(x0, t, eps)
         said = self.net(x_t, t) if label is None else self.net(x_t, t, label)
@@ -290,13 +309,11 @@ class Diffusion(nn.Module):
         \sigma^2 = eta^2 (1 - \bar a_s) / (1 - \bar a_t) (1 - \bar a_t / \bar a_s), and at the end x_0. With eta = 0 the
         first noise decides everything; eta = 1 with all steps is `ddpm` with the posterior's variance.
         """
-        if not 1 <= steps <= self.steps:
-            raise ValueError(f"Diffusion: ddim: steps expects a number from 1 to {self.steps}; it is {steps}")
+        times = self._times("ddim", steps)
         if not 0.0 <= eta <= 1.0:
             raise ValueError(f"Diffusion: ddim: eta expects a number in 0 .. 1; it is {eta}")
         source = self._source(generator)
         x, x0 = self._noise(source, shape), None
-        times = np.linspace(self.steps - 1, 0, steps).round().astype(int) if steps > 1 else np.array([self.steps - 1])
         for step, following in zip(times, [*times[1:], None], strict=True):
             yield Step(int(step), x, x0)
             t = np.full(shape[0], step)
@@ -339,7 +356,7 @@ class Diffusion(nn.Module):
         return generator or self.generator or default_generator()
 
     def _checked(self, t: Any, x: Tensor) -> np.ndarray:
-        t = np.asarray(to_numpy(t.data if isinstance(t, Tensor) else t))
+        t = _array(t)
         if t.shape != x.shape[:1] or t.dtype.kind not in "iu":
             raise ValueError(
                 f"Diffusion: t expects a whole number for each of {x.shape[0]}; it is {t.dtype} of shape {t.shape}"
@@ -347,6 +364,22 @@ class Diffusion(nn.Module):
         if t.size and not (0 <= t.min() and t.max() < self.steps):
             raise ValueError(f"Diffusion: t expects steps from 0 to {self.steps - 1}; it has {t.min()} to {t.max()}")
         return t
+
+
+class _At(nn.Module):
+    """A net that is asked at some of its steps: at times[t]."""
+
+    def __init__(self, net: Callable[..., Any], times: np.ndarray):
+        self.net, self.times, self.no_label = net, times, getattr(net, "no_label", None)
+
+    def forward(self, x: Any, t: np.ndarray, *label: Any) -> Any:
+        return self.net(x, self.times[t], *label)
+
+
+def _array(values: Any) -> np.ndarray:
+    """A Tensor, an array of any device or a list, as a NumPy array."""
+    values = values.data if isinstance(values, Tensor) else values
+    return to_numpy(values) if is_array(values) else np.asarray(values)
 
 
 def _like(values: np.ndarray, x: Tensor) -> Tensor:
