@@ -53,6 +53,8 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """Whether an image is real: strided 4 x 4 convolutions, each half the size, until one number is left.
 
+    From 7 x 7 pixels, of 28 x 28 and the like, a 3 x 3 convolution makes 4 x 4: else nothing but a weighted sum would
+    see more than a part of the image, and digits would be made of good strokes that do not belong together.
     `width` is the number of channels behind the first convolution; each further one has twice as many. All but the
     first and last are followed by batch norm, all but the last by a leaky ReLU of slope 0.2. The state holds `main.N`,
     where these count too.
@@ -71,7 +73,11 @@ class DCGANDiscriminator(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         for before, after in zip(widths, widths[1:]):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, first, bias=False))
+        last = widths[-1]
+        if first == 7:
+            layers += [nn.Conv2d(last, 2 * last, 3, 2, 1, bias=False), nn.BatchNorm2d(2 * last), nn.LeakyReLU(0.2)]
+            last = 2 * last
+        self.main = nn.Sequential(*layers, nn.Conv2d(last, 1, 4, bias=False))
         initialize(self, generator)
 
     def forward(self, x: Any) -> Any:
@@ -109,7 +115,7 @@ def dcgan_generator_digits(*, generator: Generator | None = None, **settings: An
 
 
 def dcgan_discriminator_digits(*, generator: Generator | None = None, **settings: Any) -> DCGANDiscriminator:
-    """For digits of 28 x 28: three convolutions, 138,624 parameters."""
+    """For digits of 28 x 28: four convolutions, 431,872 parameters."""
     return DCGANDiscriminator(generator=generator, **{"channels": 1, "image_size": 28, **settings})
 
 

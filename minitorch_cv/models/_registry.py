@@ -97,7 +97,7 @@ REGISTRY: dict[str, Entry] = {
         Entry(dcgan_generator, 1_068_928, "", False, _DCGAN),
         Entry(dcgan_discriminator, 663_296, "", False, _DCGAN),
         Entry(dcgan_generator_digits, 533_888, "", False, _DCGAN),
-        Entry(dcgan_discriminator_digits, 138_624, "", False, _DCGAN),
+        Entry(dcgan_discriminator_digits, 431_872, "", False, _DCGAN),
         Entry(ddpm_unet, 35_746_307, "6.05", True, _DDPM),
         Entry(ddpm_unet_small, 1_113_955, "", False, _DDPM),
         Entry(ddpm_unet_digits, 1_114_209, "", False, _DDPM),
