@@ -65,7 +65,8 @@ def dcgan(run, epochs=60):
     )
     loader = digits(32, 1, shift=1, drop_last=True)
     optimizers = [
-        optim.Adam(net.parameters(), lr=3e-4, betas=(0.5, 0.99)) for net in (game.generator, game.discriminator)
+        optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.99))
+        for net, lr in ((game.generator, 6e-4), (game.discriminator, 2e-4))
     ]
     steps = epochs * len(loader)
     trainer = AdversarialTrainer(

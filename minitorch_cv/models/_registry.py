@@ -96,7 +96,7 @@ REGISTRY: dict[str, Entry] = {
         Entry(plain110, 1_727_962, "0.2529", False, _RESNET),
         Entry(dcgan_generator, 1_068_928, "", False, _DCGAN),
         Entry(dcgan_discriminator, 663_296, "", False, _DCGAN),
-        Entry(dcgan_generator_digits, 533_888, "", False, _DCGAN),
+        Entry(dcgan_generator_digits, 558_976, "", False, _DCGAN),
         Entry(dcgan_discriminator_digits, 431_872, "", False, _DCGAN),
         Entry(ddpm_unet, 35_746_307, "6.05", True, _DDPM),
         Entry(ddpm_unet_small, 1_113_955, "", False, _DDPM),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import whole_number
-from ..optim import ExponentialMovingAverage, Optimizer
+from ..optim import ExponentialMovingAverage, Optimizer, ReduceLROnPlateau
 from .trainer import Trainer
 
 
@@ -98,6 +98,10 @@ class AdversarialTrainer(Trainer):
             raise ValueError("AdversarialTrainer: schedules expects those of its optimisers; one has another optimizer")
         if ema is not None and ema.module is not game.generator:
             raise ValueError("AdversarialTrainer: ema expects to have been made for the game's generator; it was not")
+        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+            raise ValueError(
+                "AdversarialTrainer: schedules expects none that follows a measure; no loss falls steadily"
+            )
         self.discriminator_steps = whole_number("AdversarialTrainer: discriminator_steps", discriminator_steps, 1)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         pair: Any = _Pair(discriminator_optimizer, generator_optimizer)

@@ -417,9 +417,11 @@ def ddpm_unet_small(**settings):
 class DCGANGenerator(nn.Module):
     def __init__(self, latent=100, channels=3, width=64, image_size=32):
         super().__init__()
-        first = 7 if image_size % 7 == 0 else 4
-        after = width * image_size // (2 * first)
-        layers = [nn.ConvTranspose2d(latent, after, first, 1, 0, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        after = width * 4 if image_size == 28 else width * image_size // 8
+        layers = [nn.ConvTranspose2d(latent, after, 4, 1, 0, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        if image_size == 28:
+            layers += [nn.ConvTranspose2d(after, after // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(after // 2)]
+            layers, after = [*layers, nn.ReLU()], after // 2
         while after > width:
             layers += [nn.ConvTranspose2d(after, after // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(after // 2)]
             layers.append(nn.ReLU())
@@ -503,7 +505,7 @@ TWINS = {
     "ddpm_unet_small": ddpm_unet_small,
     "dcgan_generator": DCGANGenerator,
     "dcgan_discriminator": DCGANDiscriminator,
-    "dcgan_generator_digits": lambda **settings: DCGANGenerator(64, 1, image_size=28, **settings),
+    "dcgan_generator_digits": lambda **settings: DCGANGenerator(32, 1, image_size=28, **settings),
     "dcgan_discriminator_digits": lambda **settings: DCGANDiscriminator(1, image_size=28, **settings),
     "vae": VAE,
     "autoencoder": Autoencoder,
