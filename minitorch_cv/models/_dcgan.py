@@ -11,9 +11,9 @@ from .._random import Generator
 class DCGANGenerator(nn.Module):
     """An image from noise: a transposed convolution to 4 x 4 pixels, then one to twice the size each, tanh at the end.
 
-    For images of 28 x 28 and the like a 3 x 3 one makes 7 x 7 of the 4 x 4. `width` is the number of channels before the image; each layer
-    nearer the noise has twice as many. All but the last are followed by batch norm and ReLU. The state holds `main.N`,
-    where ReLU and batch norm count too.
+    For images of 28 x 28 and the like a 3 x 3 one makes 7 x 7 of the 4 x 4. `width` is the number of channels before
+    the image; each layer nearer the noise has twice as many. All but the last are followed by batch norm and ReLU. The
+    state holds `main.N`, where ReLU and batch norm count too.
 
     Shapes:    z (N, latent) or (N, latent, 1, 1), the image (N, channels, image_size, image_size)
     Units:     pixels in -1 .. 1

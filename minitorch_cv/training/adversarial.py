@@ -100,7 +100,7 @@ class AdversarialTrainer(Trainer):
             raise ValueError("AdversarialTrainer: ema expects to have been made for the game's generator; it was not")
         if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
             raise ValueError(
-                "AdversarialTrainer: schedules expects none that follows a measure; no loss falls steadily"
+                "AdversarialTrainer: schedules expects none that follows a measure: no loss falls steadily"
             )
         self.discriminator_steps = whole_number("AdversarialTrainer: discriminator_steps", discriminator_steps, 1)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer

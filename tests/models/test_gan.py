@@ -227,7 +227,8 @@ def penalty_by_hand(W, c, v, x):
     r"""The penalty at x and its gradients in W, c, v.
 
     With t = tanh(W x + c), s = 1 - t^2:  g_i = \sum_j v_j s_j W_ji,  P = mean (|g| - 1)^2,
-    u = dP/dg = 2 (|g| - 1) g / (|g| N), q = W u, and dg_i = \sum_j v_j (s_j dW_ji - 2 t_j s_j W_ji da_j) + s_j W_ji dv_j
+    u = dP/dg = 2 (|g| - 1) g / (|g| N), q = W u, and
+    dg_i = \sum_j v_j (s_j dW_ji - 2 t_j s_j W_ji da_j) + s_j W_ji dv_j
     """
     t = np.tanh(x @ W.T + c)
     s = 1 - t**2
@@ -465,14 +466,12 @@ def test_a_fault_in_what_the_discriminator_is_trained_on_is_caught(fault):
 
 
 def test_arguments_that_do_not_fit_are_named():
-    with pytest.raises(
-        ValueError, match="^GAN: loss expects one of minimax, non_saturating, hinge, wasserstein; it is"
-    ):
+    with pytest.raises(ValueError, match=r"^GAN: loss expects one of minimax, non_saturating, hinge, wasserstein"):
         GAN(None, None, "wgan")
     for wrong in (-1.0, float("nan")):
-        with pytest.raises(ValueError, match=f"^GAN: gradient_penalty expects a number >= 0; it is {wrong}"):
+        with pytest.raises(ValueError, match=rf"^GAN: gradient_penalty expects a number >= 0; it is {wrong}"):
             GAN(None, None, gradient_penalty=wrong)
-    with pytest.raises(ValueError, match="^layers expects at least 1; it is 0"):
+    with pytest.raises(ValueError, match=r"^layers expects at least 1; it is 0"):
         models.MLPGenerator(layers=0)
 
 

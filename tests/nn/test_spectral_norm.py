@@ -138,7 +138,7 @@ def test_it_equals_torchs(kind, torch):
 
 
 def test_other_layers_are_refused():
-    with pytest.raises(TypeError, match="^SpectralNorm: layer expects a Linear or a convolution; it is ReLU"):
+    with pytest.raises(TypeError, match=r"^SpectralNorm: layer expects a Linear or a convolution; it is ReLU"):
         nn.SpectralNorm(nn.ReLU())
 
 
@@ -160,7 +160,7 @@ def test_an_interrupted_step_leaves_the_directions(rng):
     batches = [(rng.standard_normal((4, 2)).astype(np.float32), np.zeros(4, int)) for _ in range(2)]
     trainer = AdversarialTrainer(game, *optimizers, train_loader=batches, progress=False)
     u = critic.get_submodule("0")
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(OSError, match=r"the disk is gone"):
         trainer.fit(1)
     stopped = u.u.numpy().copy()
     after_first_step = trainer._boundary.buffers[0]

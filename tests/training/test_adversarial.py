@@ -174,7 +174,7 @@ def test_a_checkpoint_of_other_schedules_is_refused(tmp_path):
     make(tmp_path).fit(1)
     other = make(tmp_path)
     other.schedule.members.pop()
-    with pytest.raises(CheckpointError, match="AdversarialTrainer: state expects 1 schedules; it has 2"):
+    with pytest.raises(CheckpointError, match=r"AdversarialTrainer: state expects 1 schedules; it has 2"):
         other.load(tmp_path / "run.safetensors")
 
 
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(rng):
     with pytest.raises(FloatingPointError, match=r"^fit: a loss is nan in epoch 2, step 5"):
         trainer.fit(2)
     del game.fooled
-    with pytest.raises(RuntimeError, match="^fit: the last step was cut in its middle"):  # D has moved, G has not
+    with pytest.raises(RuntimeError, match=r"^fit: the last step was cut in its middle"):  # D has moved, G has not
         trainer.fit(2)
 
 
@@ -201,20 +201,22 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(rng):
     "name", ["loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule", "schedule_per"]
 )
 def test_arguments_of_a_single_loss_are_refused(rng, name):
-    with pytest.raises(ValueError, match=f"^AdversarialTrainer: expects none of {name}: the game has its own losses"):
+    with pytest.raises(ValueError, match=rf"^AdversarialTrainer: expects none of {name}: the game has its own losses"):
         trainer_of(game_of(), batches(rng), **{name: None})
 
 
 def test_arguments_that_do_not_fit_are_named(rng):
     game, data = game_of(), batches(rng)
-    with pytest.raises(ValueError, match="^AdversarialTrainer: ema expects to have been made for the game's generator"):
+    with pytest.raises(
+        ValueError, match=r"^AdversarialTrainer: ema expects to have been made for the game's generator"
+    ):
         trainer_of(game, data, ema=optim.ExponentialMovingAverage(game.discriminator))
     for wrong, kind in ((0, ValueError), (1.5, TypeError)):
-        with pytest.raises(kind, match="^AdversarialTrainer: discriminator_steps expects"):
+        with pytest.raises(kind, match=r"^AdversarialTrainer: discriminator_steps expects"):
             trainer_of(game, data, discriminator_steps=wrong)
     stranger = optim.SGD(game.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="^AdversarialTrainer: schedules expects those of its optimisers; one has"):
+    with pytest.raises(ValueError, match=r"^AdversarialTrainer: schedules expects those of its optimisers; one has"):
         trainer_of(game, data, schedules=[halving(stranger)])
     (plateau_of, _) = own = optimizers_of(game)
-    with pytest.raises(ValueError, match="^AdversarialTrainer: schedules expects none that follows a measure"):
+    with pytest.raises(ValueError, match=r"^AdversarialTrainer: schedules expects none that follows a measure"):
         trainer_of(game, data, own, schedules=[optim.ReduceLROnPlateau(plateau_of)])
