@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 import minitorch_cv as mt
-from minitorch_cv import data, models, optim
-from minitorch_cv.training import Trainer
+from minitorch_cv import data, models, nn, optim
+from minitorch_cv.training import AdversarialTrainer, Trainer
 from minitorch_cv.weights import save_weights
 
 FOLDER = Path(__file__).resolve().parents[1] / "minitorch_cv" / "weights" / "trained"
@@ -78,7 +78,48 @@ def digit_classifier(run, epochs=40, seed=0):
         save_weights(model, FOLDER / "digit_classifier.safetensors", "float16")
 
 
-RECIPES = {recipe.__name__: recipe for recipe in (diffusion, digit_classifier)}
+def dcgan(run, epochs=60):
+    """The DCGAN for digits, by the non-saturating loss; the rates fall to zero over the second half."""
+    generator = mt.Generator(0)
+    game = models.GAN(
+        models.dcgan_generator_digits(generator=generator),
+        models.dcgan_discriminator_digits(generator=generator),
+        random=generator,
+    )
+    loader = digits(32, 1, shift=1, drop_last=True)
+    optimizers = [
+        optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.99))
+        for net, lr in ((game.generator, 6e-4), (game.discriminator, 2e-4))
+    ]
+    steps = epochs * len(loader)
+    trainer = AdversarialTrainer(
+        game,
+        *optimizers,
+        train_loader=loader,
+        schedules=[optim.LambdaLR(each, lambda step: min(1.0, 2.0 * (1.0 - step / steps))) for each in optimizers],
+        ema=optim.ExponentialMovingAverage(game.generator, 0.998),
+        checkpoint=run,
+    )
+    trainer.fit(epochs, resume=True)
+    with trainer.ema.applied():
+        measure_statistics(game)
+        save_weights(game.generator, FOLDER / "dcgan_generator_digits.safetensors", "float16")
+
+
+def measure_statistics(game, images=6400, batch_size=64):
+    """Batch norm's running statistics of the generator as it is now: those of averaged weights are not averages."""
+    norms = [layer for layer in game.generator.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in norms:
+        layer.num_batches_tracked.data = layer.num_batches_tracked.data * 0
+        layer.momentum = None  # the mean over all batches
+    source = mt.Generator(2)
+    game.generator.train()
+    for _ in range(images // batch_size):
+        game.sample(batch_size, random=source)
+    game.generator.eval()
+
+
+RECIPES = {recipe.__name__: recipe for recipe in (diffusion, dcgan, digit_classifier)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from .._autograd import mark_changed, no_grad
+from .._autograd import no_grad
 from .._device import array_namespace
 from .._random import Generator, default_generator
 from .._tensor import Tensor
@@ -200,7 +200,7 @@ class SpectralNorm(Module):
         if self.training:
             with no_grad():
                 self._iterate(matrix)
-        sigma = (Tensor(self.u.data.copy()) * ops.matmul(matrix, Tensor(self.v.data.copy()))).sum()
+        sigma = (Tensor(self.u.data) * ops.matmul(matrix, Tensor(self.v.data))).sum()
         return self.layer(x / sigma)
 
     def _matrix(self) -> Any:
@@ -217,5 +217,4 @@ class SpectralNorm(Module):
         u = w @ v
         u = u / max(float(xp.linalg.norm(u)), self.eps)
         for buffer, value in ((self.u, u), (self.v, v)):
-            buffer.data[...] = value
-            mark_changed(buffer.data)
+            buffer.data = value  # rebound, so that whoever keeps the old array can go back to it

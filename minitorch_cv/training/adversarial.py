@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .._arguments import whole_number
-from ..optim import ExponentialMovingAverage, Optimizer
+from ..optim import ExponentialMovingAverage, Optimizer, ReduceLROnPlateau
 from .trainer import Trainer
 
 
@@ -30,6 +31,39 @@ class _Pair:
         self.generator.load_state_dict(state["generator"])
 
 
+class _Schedules:
+    """Several schedules as one that moves with each batch."""
+
+    def __init__(self, optimizer: Any, members: Sequence[Any]):
+        self.optimizer, self.members = optimizer, list(members)
+
+    def step(self) -> None:
+        for schedule in self.members:
+            schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(number): schedule.state_dict() for number, schedule in enumerate(self.members)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if len(state) != len(self.members):
+            raise ValueError(f"AdversarialTrainer: state expects {len(self.members)} schedules; it has {len(state)}")
+        for number, schedule in enumerate(self.members):
+            schedule.load_state_dict(state[str(number)])
+
+
+@contextmanager
+def _held(module: Any) -> Iterator[None]:
+    """The module's parameters get no gradient: in G's step D's would be half of D's work, and for nothing."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learning:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad = True
+
+
 class AdversarialTrainer(Trainer):
     """Plays a game (`models.GAN`): each batch is a step of D, and each `discriminator_steps`-th one of G as well.
 
@@ -39,8 +73,10 @@ class AdversarialTrainer(Trainer):
 
     game: has the modules `generator` and `discriminator`, `discriminator_loss(real)` and `generator_loss(count)`.
     ema: an ExponentialMovingAverage of the generator, updated at each of its steps.
+    schedules: of either optimiser's rate; each moves once with every batch.
 
     Raises: ValueError for arguments that do not fit together; in a step FloatingPointError where a loss is not finite.
+        If it is G's, D has moved already, and the run goes on from its checkpoint only.
     Source: Goodfellow et al. 2014, arXiv 1406.2661, algorithm 1
     """
 
@@ -52,17 +88,26 @@ class AdversarialTrainer(Trainer):
         *,
         discriminator_steps: int = 1,
         ema: ExponentialMovingAverage | None = None,
+        schedules: Sequence[Any] = (),
         **settings: Any,
     ):
-        refused = sorted({"loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule"} & set(settings))
+        refused = sorted(_REFUSED & set(settings))
         if refused:
             raise ValueError(f"AdversarialTrainer: expects none of {', '.join(refused)}: the game has its own losses")
+        if any(schedule.optimizer not in (generator_optimizer, discriminator_optimizer) for schedule in schedules):
+            raise ValueError("AdversarialTrainer: schedules expects those of its optimisers; one has another optimizer")
         if ema is not None and ema.module is not game.generator:
             raise ValueError("AdversarialTrainer: ema expects to have been made for the game's generator; it was not")
+        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+            raise ValueError(
+                "AdversarialTrainer: schedules expects none that follows a measure: no loss falls steadily"
+            )
         self.discriminator_steps = whole_number("AdversarialTrainer: discriminator_steps", discriminator_steps, 1)
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         pair: Any = _Pair(discriminator_optimizer, generator_optimizer)
         self.game = game
+        if schedules:
+            settings = {**settings, "schedule": _Schedules(pair, schedules), "schedule_per": "step"}
         super().__init__(game, pair, objective=lambda x, labels: game.discriminator_loss(x), **settings)
         self.ema = ema
 
@@ -71,10 +116,13 @@ class AdversarialTrainer(Trainer):
         self._lr = float(self.generator_optimizer.param_groups[0]["lr"])
         measured = {"discriminator_loss": self._update(self.discriminator_optimizer, self.game.discriminator_loss(x))}
         if (self.steps_done + 1) % self.discriminator_steps == 0:
-            loss = self.game.generator_loss(len(labels))
-            measured["generator_loss"] = self._update(self.generator_optimizer, loss)
+            with _held(self.game.discriminator):
+                loss = self.game.generator_loss(len(labels))
+                measured["generator_loss"] = self._update(self.generator_optimizer, loss)
             if self.ema is not None:
                 self.ema.update()
+        if self.schedule is not None:
+            self.schedule.step()
         self._running.update(len(labels), loss=measured["discriminator_loss"], **measured)
         self.steps_done += 1
         self._boundary = self._mark()
@@ -92,3 +140,6 @@ class AdversarialTrainer(Trainer):
         self._updating = True
         optimizer.step()
         return value
+
+
+_REFUSED = {"loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule", "schedule_per"}

@@ -84,6 +84,8 @@ def test_they_equal_torchs(dtype, tolerance, assert_equals_twin, rng):
     precision = {"dtype": dtype, "tolerance": tolerance}
     assert_equals_twin("dcgan_generator", rng.standard_normal((3, 7, 1, 1)), latent=7, width=6, **precision)
     assert_equals_twin("dcgan_discriminator", rng.standard_normal((3, 3, 32, 32)), width=6, **precision)
+    assert_equals_twin("dcgan_generator_digits", rng.standard_normal((3, 32)), width=6, **precision)
+    assert_equals_twin("dcgan_discriminator_digits", rng.standard_normal((3, 1, 28, 28)), width=6, **precision)
 
 
 def test_a_game_in_which_the_discriminator_learns_first(rng):

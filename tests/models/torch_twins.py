@@ -417,8 +417,11 @@ def ddpm_unet_small(**settings):
 class DCGANGenerator(nn.Module):
     def __init__(self, latent=100, channels=3, width=64, image_size=32):
         super().__init__()
-        after = width * image_size // 8
+        after = width * 4 if image_size == 28 else width * image_size // 8
         layers = [nn.ConvTranspose2d(latent, after, 4, 1, 0, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        if image_size == 28:
+            layers += [nn.ConvTranspose2d(after, after // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(after // 2)]
+            layers, after = [*layers, nn.ReLU()], after // 2
         while after > width:
             layers += [nn.ConvTranspose2d(after, after // 2, 4, 2, 1, bias=False), nn.BatchNorm2d(after // 2)]
             layers.append(nn.ReLU())
@@ -436,6 +439,9 @@ class DCGANDiscriminator(nn.Module):
         while size > 4:
             layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
             size, width = size // 2, 2 * width
+            if size == 7:
+                layers += [nn.Conv2d(width, 2 * width, 3, 2, 1, bias=False), nn.BatchNorm2d(2 * width)]
+                layers, size, width = [*layers, nn.LeakyReLU(0.2)], 4, 2 * width
         self.main = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, bias=False))
 
     def forward(self, x):
@@ -515,6 +521,8 @@ TWINS = {
     "ddpm_unet_small": ddpm_unet_small,
     "dcgan_generator": DCGANGenerator,
     "dcgan_discriminator": DCGANDiscriminator,
+    "dcgan_generator_digits": lambda **settings: DCGANGenerator(32, 1, image_size=28, **settings),
+    "dcgan_discriminator_digits": lambda **settings: DCGANDiscriminator(1, image_size=28, **settings),
     "vae": VAE,
     "autoencoder": Autoencoder,
     "digit_classifier": DigitClassifier,
