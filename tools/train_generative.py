@@ -78,6 +78,38 @@ def digit_classifier(run, epochs=40, seed=0):
         save_weights(model, FOLDER / "digit_classifier.safetensors", "float16")
 
 
+def vae(run, epochs=200):
+    """The convolutional VAE for digits, by its bound, on binarised digits moved by up to a pixel: 15 minutes.
+
+    The one of linear layers has 2.5 times as many parameters, a bound that is two nats worse, and dimmer samples.
+    """
+    generator = mt.Generator(0)
+    model = models.conv_vae(generator=generator)
+    loader = data.DataLoader(
+        data.mnist5k("train"),
+        50,
+        shuffle=True,
+        generator=mt.Generator(1),
+        transform=data.Compose([data.RandomCrop(28, padding=1), data.binarize]),
+    )
+    held_out = data.binarize(data.mnist5k("test").images, mt.Generator(100))
+    optimizer = optim.Adam(model.parameters(), lr=2e-3)
+    trainer = Trainer(
+        model,
+        optimizer,
+        objective=lambda x, label: model.loss(x),
+        train_loader=loader,
+        test_loader=[(held_out, data.mnist5k("test").labels)],
+        schedule=optim.CosineAnnealingLR(optimizer, epochs * len(loader)),
+        schedule_per="step",
+        ema=optim.ExponentialMovingAverage(model, 0.999),
+        checkpoint=run,
+    )
+    trainer.fit(epochs, resume=True)
+    with trainer.ema.applied():
+        save_weights(model, FOLDER / "conv_vae.safetensors", "float16")
+
+
 def dcgan(run, epochs=60):
     """The DCGAN for digits, by the non-saturating loss; the rates fall to zero over the second half."""
     generator = mt.Generator(0)
@@ -119,7 +151,7 @@ def measure_statistics(game, images=6400, batch_size=64):
     game.generator.eval()
 
 
-RECIPES = {recipe.__name__: recipe for recipe in (diffusion, dcgan, digit_classifier)}
+RECIPES = {recipe.__name__: recipe for recipe in (diffusion, vae, dcgan, digit_classifier)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -23,6 +23,7 @@ from minitorch_cv.data.transforms import (
     RandomHorizontalFlip,
     SubtractMeanImage,
     TenCrop,
+    binarize,
     to_float,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "RandomHorizontalFlip",
     "SubtractMeanImage",
     "TenCrop",
+    "binarize",
     "cifar10",
     "fashion_mnist",
     "glyphs",

@@ -24,6 +24,16 @@ def to_float(images: np.ndarray, generator: Generator | None = None) -> np.ndarr
     return images * np.float32(1 / 255) if images.dtype == np.uint8 else images
 
 
+def binarize(images: np.ndarray, generator: Generator | None = None) -> np.ndarray:
+    """Each value 1 with the probability that it says, else 0: float32, drawn anew at each call.
+
+    Units: uint8 (divided by 255), or float32 in 0 .. 1.
+    Source: Salakhutdinov and Murray 2008, "On the quantitative analysis of deep belief networks", for MNIST
+    """
+    generator = _check_random("binarize", images, generator)
+    return (generator.random(images.shape) < to_float(images)).astype(np.float32)
+
+
 class Compose:
     """One transform after the other, all drawing from the same generator."""
 

@@ -20,6 +20,7 @@ def name_of(transform):
 
 ALL = [
     data.to_float,
+    data.binarize,
     data.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4]),
     data.SubtractMeanImage(np.full((3, 9, 7), 0.5)),
     data.RandomCrop((6, 5), padding=1),
@@ -57,6 +58,15 @@ def test_other_than_batches_of_images_is_refused(transform, images):
 def test_random_transform_without_generator_is_refused(transform):
     with pytest.raises(ValueError, match=r"generator expects a Generator, since this transform is random; it is None$"):
         transform(batch())
+
+
+def test_binarize_draws_each_value_by_its_probability():
+    images = np.broadcast_to(np.array([0, 51, 255], np.uint8), (20_000, 1, 1, 3))
+    drawn = data.binarize(images, Generator(1))
+    assert drawn.dtype == np.float32 and {*np.unique(drawn)} == {0.0, 1.0}
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.2, 1], atol=4 * np.sqrt(0.2 * 0.8 / 20_000))
+    assert (data.binarize(images, Generator(1)) == drawn).all() and (data.binarize(images, Generator(2)) != drawn).any()
+    assert (data.binarize(data.to_float(images), Generator(1)) == drawn).all()
 
 
 def test_to_float_brings_bytes_to_0_1():

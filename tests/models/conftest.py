@@ -11,13 +11,19 @@ from minitorch_cv import models
 
 
 @pytest.fixture(scope="session")
-def torch_twin(torch):
-    """`torch_twin(name, **settings)`: see torch_twins.py."""
+def torch_twins(torch):
+    """The module torch_twins.py."""
     path = Path(__file__).with_name("torch_twins.py")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.torch_twin
+    return module
+
+
+@pytest.fixture(scope="session")
+def torch_twin(torch_twins):
+    """`torch_twin(name, **settings)`: see torch_twins.py."""
+    return torch_twins.torch_twin
 
 
 @pytest.fixture

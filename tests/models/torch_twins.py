@@ -474,6 +474,55 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encoder(x.flatten(1))).reshape(x.shape)
 
 
+def convolutions(channels, width):
+    return [
+        *(nn.Conv2d(channels, width, 4, 2, 1), nn.ReLU()),
+        *(nn.Conv2d(width, 2 * width, 4, 2, 1), nn.ReLU(), nn.Flatten()),
+    ]
+
+
+def transposed_convolutions(latent, channels, width, quarter):
+    return nn.Sequential(
+        *(nn.Linear(latent, 2 * width * quarter**2), nn.ReLU(), nn.Unflatten(1, (2 * width, quarter, quarter))),
+        *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.ReLU()),
+        nn.ConvTranspose2d(width, channels, 4, 2, 1),
+    )
+
+
+class ConvVAE(nn.Module):
+    """Its eps may be given, as another generator would draw another one."""
+
+    def __init__(self, latent=20, width=32, channels=1, image_size=28):
+        super().__init__()
+        flat = 2 * width * (image_size // 4) ** 2
+        self.encoder = nn.Sequential(*convolutions(channels, width))
+        self.mean, self.log_variance = nn.Linear(flat, latent), nn.Linear(flat, latent)
+        self.decoder = transposed_convolutions(latent, channels, width, image_size // 4)
+
+    def forward(self, x, eps=None):
+        hidden = self.encoder(x)
+        mean, log_variance = self.mean(hidden), self.log_variance(hidden)
+        z = mean + torch.exp(0.5 * log_variance) * (torch.randn_like(mean) if eps is None else eps)
+        return self.decoder(z), mean, log_variance
+
+
+class ConvAutoencoder(nn.Module):
+    def __init__(self, latent=64, width=32, channels=1, image_size=28):
+        super().__init__()
+        quarter = image_size // 4
+        self.encoder = nn.Sequential(*convolutions(channels, width), nn.Linear(2 * width * quarter**2, latent))
+        self.decoder = transposed_convolutions(latent, channels, width, quarter)
+
+    def forward(self, x):
+        return self.decoder(self.encoder(x))
+
+
+def negative_bound(x, decoded, mean, log_variance):
+    """Of a VAE with the Bernoulli likelihood, for each x, by the formula and not by a loss of torch's."""
+    log_likelihood = (x * F.logsigmoid(decoded) + (1 - x) * F.logsigmoid(-decoded)).flatten(1).sum(1)
+    return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1) - log_likelihood
+
+
 def plain(n):
     return lambda **settings: cifar_resnet(n)(shortcut=None, **settings)
 
@@ -526,4 +575,6 @@ TWINS = {
     "vae": VAE,
     "autoencoder": Autoencoder,
     "digit_classifier": DigitClassifier,
+    "conv_vae": ConvVAE,
+    "conv_autoencoder": ConvAutoencoder,
 }
