@@ -714,9 +714,9 @@ for (kind, depth), trained in nets.items():
 # %% [markdown]
 # In the default run the plain net of 44 layers is the odd one out. Its first stage was moved by more than its own
 # length, its last by a fifth of it: five times less. In the other nets the first stage was moved at most 1.7 times as
-# far as the last. That fits the left panel: there is one learning rate for all
-# layers, and at the start a gradient that is several hundred times larger at one end of the net than at the other. A
-# rate that suits one end does not suit the other. In the residual net of the same depth the two ends are far closer.
+# far as the last. That fits the left panel: there is one learning rate for all layers, and at the start a gradient that
+# is several hundred times larger at one end of the net than at the other. A rate that suits one end does not suit the
+# other. In the residual net of the same depth the two ends are far closer.
 #
 # This is an observation, not a proof of the cause. The paper leaves the cause open; its authors conjecture that deep
 # plain nets converge exponentially slowly.
