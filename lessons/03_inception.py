@@ -191,15 +191,16 @@ times, shortest = {}, {}
 times["forward"], shortest["forward"] = measure(calls)
 times["both"], shortest["both"] = measure({name: partial(forward_and_backward, name) for name in branches})
 
+print(f"{'':<34}{'medians for one image':>26}{'shortest run forward':>26}")
 print(f"{'':<20}{'multiply-adds':>14}{'forward':>12}{'and backward':>14}{'G multiply-adds/s':>19}{'GB/s':>7}")
-for name, seconds in times["forward"].items():
+for name, seconds in shortest["forward"].items():
     like = name if name in branches else "its 1 x 1"
     maps = [inputs[like].nbytes / BATCH, *(row.activation_bytes for row in branch_books[like].rows)]
     # Each layer reads its input and writes its output; the weights are read once a batch.
     moved = sum(maps[:-1]) + sum(maps[1:]) + 4 * branch_books[like].parameters / BATCH
     backward = f"{1e3 * times['both'][name]:>11.3f} ms" if name in branches else f"{'':>14}"
     print(
-        f"{name:<20}{counts[like]:>14,}{1e3 * seconds:>9.3f} ms{backward}"
+        f"{name:<20}{counts[like]:>14,}{1e3 * times['forward'][name]:>9.3f} ms{backward}"
         f"{counts[like] / seconds / 1e9:>19.1f}{moved / seconds / 1e9:>7.1f}"
     )
 here = np.ones(2**24, np.float32)
@@ -208,7 +209,7 @@ for _ in range(settings.repeats):
     began = time.perf_counter()
     np.copyto(there, here)
     copied.append(2 * here.nbytes / (time.perf_counter() - began) / 1e9)
-print(f"a copy of {here.nbytes / 2**20:.0f} MiB in memory moves {np.median(copied):.1f} GB/s")
+print(f"a copy of {here.nbytes / 2**20:.0f} MiB in memory moves {max(copied):.1f} GB/s at best")
 del here, there
 
 
@@ -228,19 +229,20 @@ lesson.record(
     ratio_of_times=ratio(times["both"]),
     ratios_of_shortest_times={direction: ratio(found) for direction, found in shortest.items()},
     milliseconds={direction: {name: 1e3 * t for name, t in found.items()} for direction, found in times.items()},
-    gigabytes_a_second_of_a_copy=np.median(copied),
+    gigabytes_a_second_of_a_copy=max(copied),
 )
 
 # %% [markdown]
-# **Why the two ratios differ.** Read the last two columns. The 1 x 1 convolution has the lowest rate of all. With each
-# number that it reads it does 16 multiply-adds; a 5 x 5 to 32 channels does 800. So it counts a quarter of the 5 x 5
-# behind it, but takes much more than a quarter of its time. It is not memory that holds it up: it moves far fewer bytes
-# a second than the copy does. Nor is it the most that this machine can do: NumPy's matrix product of the same numbers
-# is faster. Our kernel for so little work is far from the best. So less time is saved than the count says.
+# **Why the two ratios differ.** Read the last two columns. Of our four, the 1 x 1 convolution has the lowest rate. With
+# each number that it reads it does 16 multiply-adds; a 5 x 5 to 32 channels does 800. So it counts a quarter of the
+# 5 x 5 behind it, but takes much more than a quarter of its time. It is not memory that holds it up: it moves far fewer
+# bytes a second than the copy does. Nor is it the most that this machine can do: NumPy's matrix product of the same
+# numbers is faster. Our kernel for so little work is far from the best. So less time is saved than the count says.
 #
-# With the backward pass more is saved, for it adds more to the direct convolution than to the bottleneck. And the
-# shortest runs show a larger saving than the medians: a disturbance costs a short run relatively more, so that the
-# medians understate the saving. A ledger says what must be computed; a clock says what it costs here.
+# With the backward pass, on a quiet machine, more is saved: it adds more to the direct convolution than to the
+# bottleneck. And the shortest runs then show a larger saving than the medians: a disturbance costs a short run
+# relatively more, so that the medians understate the saving. While other programs want the same cores, all the ratios
+# swing from run to run. A ledger says what must be computed; a clock says what it costs here.
 #
 # ## 3. Three gradients
 #
@@ -634,7 +636,7 @@ def print_ratios(title, above, below):
     ratios = np.array(above) / np.array(below)
     print(f"   {title:<28}" + "".join(f"{name:>8}" for name in NAMES))
     for label, row in (
-        (f"mean of {len(ratios)} seeds", np.exp(np.log(ratios).mean(axis=0))),
+        ("geometric mean", np.exp(np.log(ratios).mean(axis=0))),
         ("smallest", ratios.min(axis=0)),
         ("largest", ratios.max(axis=0)),
     ):
@@ -654,8 +656,9 @@ for name, found in first.items():
     lesson.record(**{f"gradient_norms, {name}": found})
 
 # %% [markdown]
-# The paper's net fades by less than one path does: what is printed is the norm of the weights' gradients, and to these
-# the paths through all four branches of each module add. With Kaiming's initialisation hardly anything fades.
+# The paper's net fades by less than one path does, in the default run by $2^{-5.1}$: what is printed is the norm of the
+# weights' gradients, and to these the paths through all four branches of each module add. With Kaiming's initialisation
+# two thirds are left.
 #
 # Above 4d both lines are one: no head can reach there. Below, the ratios say by how much the heads enlarge the
 # gradient. With batch normalisation it does not fade but *grows* towards the image, and the heads add next to nothing:
@@ -761,8 +764,8 @@ lesson.figure(figure, "heads")
 
 # %% [markdown]
 # Look at the last panel and the last ratios first. One epoch on, the gradient below 4a is several times larger with the
-# heads than without; but that of $L$ alone (dotted) is as small as in the net that never had heads. The heads do not
-# repair the long way down, they open two short ones.
+# heads than without; but that of $L$ alone (dotted) is about as small as in the net that never had heads. The heads do
+# not repair the long way down, they open two short ones.
 #
 # In our default run each seed ended with a lower test loss with heads than without. The seeds differ from each other
 # by about as much, and they are few: take the sign of the effect from here, not its size. The third net needs no
