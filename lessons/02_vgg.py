@@ -94,7 +94,7 @@ del published
 #
 # In the paper "all weights are initialized to $10^{-2}$", which we read as drawn from $N(0, 0.01^2)$. With 0.01 at this
 # width no signal would reach the layers behind the first (section 8 tells why), so these get He's variance. The first
-# keeps 0.01, so that the noise it began with is weak beside what it learns.
+# keeps 0.01: the weaker the noise that a filter begins with, the sooner what it learns shows through.
 
 # %%
 scenes = data.glyphs(settings.glyphs + 500, size=64, generator=mt.Generator(1))
@@ -202,13 +202,14 @@ for axis, front in zip(axes, fronts, strict=True):
 lesson.figure(figure, "first_layers")
 
 # %% [markdown]
-# Compare three things. The filters: both fronts learn oriented edges from nothing but labels; but some filters are
-# still the noise that they began with, those that have hardly grown. The folded share: of what the filters pass, the
-# coarse stride folds many times as much, though little in both. And the error, which the finer front makes several
-# times smaller. Do not give that to aliasing alone: our small net leaves the second layer's stride at 1, so a stride of
-# 2 in the first also leaves larger maps to every layer behind it. Behind the three poolings they have 15, 7 and 3
-# pixels a side against 7, 3 and 1, which is 4.6, 5.4 and 9 times as many places; the net does more than three times the
-# work, and its first linear layer sees nine times as much. (In the paper only the second layer gets the larger maps.)
+# Compare three things. The filters: both fronts learn oriented edges from nothing but labels. But in the default run
+# only 7 and 3 of 24 have grown to three times their length, noise shows in most, and about a third of those of 11 x 11
+# look like nothing else. The folded share: of what the filters pass, the coarse stride folds many times as much, though
+# little in both. And the error, which the finer front makes several times smaller. Do not give that to aliasing alone:
+# our small net leaves the second layer's stride at 1, so a stride of 2 in the first also leaves larger maps to every
+# layer behind it. Behind the three poolings they have 15, 7 and 3 pixels a side against 7, 3 and 1, which is 4.6, 5.4
+# and 9 times as many places; the net does more than three times the work, and its first linear layer sees nine times as
+# much. (In the paper only the second layer gets the larger maps.)
 #
 # ## 2. The way back: a "deconvolutional" net
 #
@@ -658,8 +659,8 @@ lesson.record(stacks=table)
 # %% [markdown]
 # With few channels three passes over the maps eat up much of the saving. With many, the three small windows take even
 # less than 27/49 = 0.551 of the time. That is due to Winograd's algorithms for 3 x 3 at stride 1, which need fewer
-# multiplications than the ledger counts: without them (the last columns) the ratio is larger. Since VGG the whole field
-# has tuned its kernels and its hardware to this one window.
+# multiplications than the ledger counts: without them (the last columns) the ratio of many channels is about the one
+# that is counted. Since VGG the whole field has tuned its kernels and its hardware to this one window.
 #
 # And three non-linearities stand against one. What is that worth? Walk along a straight line from one image of 7 x 7 to
 # another, and look at a single output unit. Behind one window and one ReLU it is a straight line with at most one
@@ -977,9 +978,10 @@ lesson.record(first_gradient={start: v[1][0] for start, v in kept.items()})
 # 2 each window of 3 x 3 hangs over the edge, and five of its nine places are padding. The share of places inside a
 # map of $H$ x $H$ is $((3H - 2) / 3H)^2$: nearly all at 32, but $4/9$ at 2.
 #
-# The gradients of a net lie on nearly level lines, and why is worth a thought: the gradient of one layer's weights is
-# the signal that comes to it times the gradient that comes back to it. Together these have passed every layer but
-# itself. So in a net that fades, no layer learns, neither the last nor the first.
+# The gradients of a net lie on nearly level lines. In the default run the largest is 4 to 35 times the smallest, where
+# the signal of the weakest start falls by sixteen powers of ten. Why is worth a thought: the gradient of one layer's
+# weights is the signal that comes to it times the gradient that comes back to it. Together these have passed every
+# layer but itself. So in a net that fades, no layer learns, neither the last nor the first.
 #
 # **Do they train?** The recipe is the paper's: stochastic gradient descent with momentum 0.9, weight decay 0.0005 and a
 # rate of 0.01. Batches are of 50 here instead of 256.
@@ -1065,16 +1067,17 @@ axis.spines[["top", "right"]].set_visible(False)
 lesson.figure(figure, "starts")
 
 # %% [markdown]
-# **What came out.** In the default run He's start, of 2015, is the only one with which A and E both leave the guess
-# in the three epochs. Glorot's starts A but not yet E: a factor of $1 / \sqrt 2$ a layer is little in eleven layers and
-# much in nineteen. The two normal starts and that of the published weights start neither: the last fades in the linear
-# layers, which are far narrower than the 4096 units for which 0.01 was meant.
+# **What came out.** In the default run He's start, of 2015, is the only one with which A and E both leave the guess in
+# the three epochs. Glorot's starts A but not yet E: a factor of $1 / \sqrt 2$ a layer is little in eleven layers and
+# much in nineteen. The two normal starts and that of the published weights start neither: the last keeps its signal in
+# the convolutions and loses it in the linear layers, which are far narrower than those for which 0.01 was meant.
 #
-# The paper's way out does not show at this size. With the paper's strength in the layers between, E stays at the guess
-# even with A's layers around them: they make the signal stronger, but it still fades. Filled with He's start E trains;
-# so it does without A's layers, and two seeds cannot tell whether these help. The paper trained for 370,000 steps, with
-# pixels in 0 .. 255 whose mean alone was subtracted; ours have a few hundred steps. All this is one seed a start (two
-# for E from A) on one set of data.
+# The paper's story does not show at this size. At its strength not even A starts, which in the paper did. With that
+# strength in the layers between, E stays at the guess even with A's layers around them: they make the signal stronger,
+# but it still fades. Filled with He's start E trains; so it does without A's layers, and two seeds, which have had A's
+# epochs in addition, cannot tell whether these help. The paper trained for 370,000 steps, with pixels in 0 .. 255 whose
+# mean alone was subtracted; ours have a few hundred steps. All this is one seed a start (two for E from A) on one set
+# of data.
 #
 # ## 9. Depth, A to E
 #
