@@ -203,13 +203,13 @@ lesson.figure(figure, "first_layers")
 
 # %% [markdown]
 # Compare three things. The filters: both fronts learn oriented edges from nothing but labels. But in the default run
-# only 7 and 3 of 24 have grown to three times their length, noise shows in most, and about a third of those of 11 x 11
-# look like nothing else. The folded share: of what the filters pass, the coarse stride folds many times as much, though
-# little in both. And the error, which the finer front makes several times smaller. Do not give that to aliasing alone:
-# our small net leaves the second layer's stride at 1, so a stride of 2 in the first also leaves larger maps to every
-# layer behind it. Behind the three poolings they have 15, 7 and 3 pixels a side against 7, 3 and 1, which is 4.6, 5.4
-# and 9 times as many places; the net does more than three times the work, and its first linear layer sees nine times as
-# much. (In the paper only the second layer gets the larger maps.)
+# only 7 of the 24 fine ones and 3 of the 24 coarse ones have grown to three times their length, noise shows in most,
+# and about a third of those of 11 x 11 look like nothing else. The folded share: of what the filters pass, the coarse
+# stride folds many times as much, though little in both. And the error, which the finer front makes several times
+# smaller. Do not give that to aliasing alone: our small net leaves the second layer's stride at 1, so a stride of 2 in
+# the first also leaves larger maps to every layer behind it. Behind the three poolings they have 15, 7 and 3 pixels a
+# side against 7, 3 and 1, which is 4.6, 5.4 and 9 times as many places; the net does more than three times the work,
+# and its first linear layer sees nine times as much. (In the paper only the second layer gets the larger maps.)
 #
 # ## 2. The way back: a "deconvolutional" net
 #
@@ -979,9 +979,9 @@ lesson.record(first_gradient={start: v[1][0] for start, v in kept.items()})
 # map of $H$ x $H$ is $((3H - 2) / 3H)^2$: nearly all at 32, but $4/9$ at 2.
 #
 # The gradients of a net lie on nearly level lines. In the default run the largest is 4 to 35 times the smallest, where
-# the signal of the weakest start falls by sixteen powers of ten. Why is worth a thought: the gradient of one layer's
-# weights is the signal that comes to it times the gradient that comes back to it. Together these have passed every
-# layer but itself. So in a net that fades, no layer learns, neither the last nor the first.
+# the weakest signal falls by fourteen powers of ten in the left panel. Why is worth a thought: the gradient of one
+# layer's weights is the signal that comes to it times the gradient that comes back to it. Together these have passed
+# every layer but itself. So in a net that fades, no layer learns, neither the last nor the first.
 #
 # **Do they train?** The recipe is the paper's: stochastic gradient descent with momentum 0.9, weight decay 0.0005 and a
 # rate of 0.01. Batches are of 50 here instead of 256.
@@ -1069,8 +1069,9 @@ lesson.figure(figure, "starts")
 # %% [markdown]
 # **What came out.** In the default run He's start, of 2015, is the only one with which A and E both leave the guess in
 # the three epochs. Glorot's starts A but not yet E: a factor of $1 / \sqrt 2$ a layer is little in eleven layers and
-# much in nineteen. The two normal starts and that of the published weights start neither: the last keeps its signal in
-# the convolutions and loses it in the linear layers, which are far narrower than those for which 0.01 was meant.
+# much in nineteen. The two normal starts and that of the published weights start neither: the last still puts out 0.05
+# behind its convolutions, but each linear layer multiplies that by 0.06 to 0.08, being far narrower than those for
+# which 0.01 was meant.
 #
 # The paper's story does not show at this size. At its strength not even A starts, which in the paper did. With that
 # strength in the layers between, E stays at the guess even with A's layers around them: they make the signal stronger,
