@@ -13,17 +13,18 @@
 # %% [markdown]
 # # GoogLeNet, and the inception module
 #
-# **The question.** A dog fills one photograph and is a speck in the next. Which window shall a convolution have, 1,
-# 3 or 5? One would like all of them at once; but windows of 5 over many channels are the dearest thing in a network.
-# Can a network look at many scales at once without paying for them?
+# **The question.** A dog fills one photograph and is a speck in the next. Which window should a convolution have, 1,
+# 3 or 5? One would like all of them at once; but windows of 5 over many channels are the most expensive part of a
+# network. Can a network look at many scales at once without paying for them?
 #
 # GoogLeNet (Szegedy et al. 2014, "Going deeper with convolutions") won ILSVRC 2014 with a top-5 error of 6.67 %, with
-# fewer parameters than any winner before it. It has four ideas, and you will measure each: modules of parallel
-# branches; 1 x 1 convolutions that narrow what the dear windows see; global average pooling in place of large linear
-# layers; and auxiliary classifiers half way up, which send the lower layers a gradient while the network trains.
+# fewer parameters than AlexNet. It has four ideas, and you will measure each: modules of parallel branches; 1 x 1
+# convolutions that narrow what the expensive windows see; global average pooling in place of large linear layers; and
+# auxiliary classifiers half way up, which send the lower layers a gradient while the network trains.
 
 # %%
 import time
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,9 +43,12 @@ lesson = Lesson(
     size=(48, 48, 32),  # of an image, in pixels
     width=(0.125, 0.125, 1.0),  # of every layer, as a share of the paper's
     epochs=(2, 12, 100),
+    batch=(50, 50, 128),
+    lr=(2e-3, 2e-3, 1e-2),  # the learning rate
     seeds=(1, 3, 3),
     digits=(200, 2000, 4000),
     digit_epochs=(2, 7, 40),
+    digit_lr=(1e-3, 1e-3, 1e-2),
     digit_seeds=(1, 2, 5),
     gradient_seeds=(2, 5, 5),
     scenes=(10, 100, 500),
@@ -161,34 +165,52 @@ def forward_and_backward(name):
     branches[name](mt.Tensor(inputs[name], requires_grad=True)).backward(outputs[name])
 
 
-def measure(function):
-    """For each branch the median time of its runs, and the shortest, for one image in seconds."""
-    runs = {name: [] for name in branches}
+def measure(calls):
+    """For each call the median time of its runs, and the shortest, for one image in seconds."""
+    runs = {name: [] for name in calls}
     for _ in range(settings.repeats + 1):
-        for name, seconds in runs.items():
+        for name, call in calls.items():
             began = time.perf_counter()
-            function(name)
-            seconds.append(time.perf_counter() - began)
+            call()
+            runs[name].append(time.perf_counter() - began)
     found = {name: np.array(seconds[1:]) / BATCH for name, seconds in runs.items()}  # the first warms up
     return tuple({name: float(pick(seconds)) for name, seconds in found.items()} for pick in (np.median, np.min))
 
 
-counts = {name: models.ledger(branch, (1, *inputs[name].shape[1:])).multiply_adds for name, branch in branches.items()}
+branch_books = {name: models.ledger(branch, (1, *inputs[name].shape[1:])) for name, branch in branches.items()}
+counts = {name: book.multiply_adds for name, book in branch_books.items()}
 assert counts["5 x 5 alone"] == 28 * 28 * 32 * 5 * 5 * 192 == 120_422_400
 assert counts["1 x 1, then 5 x 5"] == 28 * 28 * 16 * 192 + 28 * 28 * 32 * 5 * 5 * 16 == 12_443_648
-times, shortest = {}, {}
-times["forward"], shortest["forward"] = measure(forward)
-times["both"], shortest["both"] = measure(forward_and_backward)
 
-print(f"{'':<20}{'multiply-adds':>14}{'forward':>12}{'and backward':>14}{'G multiply-adds/s':>19}{'a byte':>9}")
-for name, branch in branches.items():
-    weights = sum(parameter.size for parameter in branch.parameters())
-    moved = 4 * ((inputs[name].size + outputs[name].size) / BATCH + weights)
-    seconds = times["forward"][name]
+# The 1 x 1 convolution is a matrix product at each pixel (section 3), so NumPy can compute it as well.
+matrix = branches["its 1 x 1"][0].weight.numpy()[:, :, 0, 0]
+pixels = inputs["its 1 x 1"].reshape(BATCH, 192, 28 * 28)
+calls = {name: partial(forward, name) for name in branches}
+calls["the 1 x 1 in NumPy"] = lambda: matrix @ pixels
+times, shortest = {}, {}
+times["forward"], shortest["forward"] = measure(calls)
+times["both"], shortest["both"] = measure({name: partial(forward_and_backward, name) for name in branches})
+
+print(f"{'':<34}{'medians for one image':>26}{'shortest run forward':>26}")
+print(f"{'':<20}{'multiply-adds':>14}{'forward':>12}{'and backward':>14}{'G multiply-adds/s':>19}{'GB/s':>7}")
+for name, seconds in shortest["forward"].items():
+    like = name if name in branches else "its 1 x 1"
+    maps = [inputs[like].nbytes / BATCH, *(row.activation_bytes for row in branch_books[like].rows)]
+    # Each layer reads its input and writes its output; the weights are read once a batch.
+    moved = sum(maps[:-1]) + sum(maps[1:]) + 4 * branch_books[like].parameters / BATCH
+    backward = f"{1e3 * times['both'][name]:>11.3f} ms" if name in branches else f"{'':>14}"
     print(
-        f"{name:<20}{counts[name]:>14,}{1e3 * seconds:>9.3f} ms{1e3 * times['both'][name]:>11.3f} ms"
-        f"{counts[name] / seconds / 1e9:>19.1f}{counts[name] / moved:>9.1f}"
+        f"{name:<20}{counts[like]:>14,}{1e3 * times['forward'][name]:>9.3f} ms{backward}"
+        f"{counts[like] / seconds / 1e9:>19.1f}{moved / seconds / 1e9:>7.1f}"
     )
+here = np.ones(2**24, np.float32)
+there, copied = here.copy(), []
+for _ in range(settings.repeats):
+    began = time.perf_counter()
+    np.copyto(there, here)
+    copied.append(2 * here.nbytes / (time.perf_counter() - began) / 1e9)
+print(f"a copy of {here.nbytes / 2**20:.0f} MiB in memory moves {max(copied):.1f} GB/s at best")
+del here, there
 
 
 def ratio(values):
@@ -207,17 +229,20 @@ lesson.record(
     ratio_of_times=ratio(times["both"]),
     ratios_of_shortest_times={direction: ratio(found) for direction, found in shortest.items()},
     milliseconds={direction: {name: 1e3 * t for name, t in found.items()} for direction, found in times.items()},
+    gigabytes_a_second_of_a_copy=max(copied),
 )
 
 # %% [markdown]
-# **Why the two ratios differ.** Read the last two columns. *A byte* is the number of multiply-adds for each byte of
-# input, output and weights. The 1 x 1 convolution reads all 192 channels and does little with each number that it
-# reads: memory feeds it, and its rate is the lowest of all. It counts a quarter of the 5 x 5 behind it and takes
-# no less time forward. So the time that is saved is less than the count says. The backward pass has ratios of its own: each
-# convolution then computes two products, one for its input and one for its weight, and the bottleneck has one more
-# layer to call and one more map to keep. On a machine that does other things too, medians of such short runs still
-# swing, the longer run losing more; the shortest runs are then the better witness. A ledger says what must be
-# computed; a clock says what it costs here.
+# **Why the two ratios differ.** Read the last two columns. Of our four, the 1 x 1 convolution has the lowest rate. With
+# each number that it reads it does 16 multiply-adds; a 5 x 5 to 32 channels does 800. So it counts a quarter of the
+# 5 x 5 behind it, but takes much more than a quarter of its time. It is not memory that holds it up: it moves far fewer
+# bytes a second than the copy does. Nor is it the most that this machine can do: NumPy's matrix product of the same
+# numbers is faster. Our kernel for so little work is far from the best. So less time is saved than the count says.
+#
+# With the backward pass, on a quiet machine, more is saved: it adds more to the direct convolution than to the
+# bottleneck. And the shortest runs then show a larger saving than the medians: a disturbance costs a short run
+# relatively more, so that the medians understate the saving. While other programs want the same cores, all the ratios
+# swing from run to run. A ledger says what must be computed; a clock says what it costs here.
 #
 # ## 3. Three gradients
 #
@@ -410,8 +435,8 @@ print(
 # %% [markdown]
 # Compare with AlexNet's ledger: there nearly all parameters were in three linear layers. Here the one linear layer
 # of 1000 classes has about a million, and the rest is convolutions. (The paper says twelve times fewer parameters than
-# AlexNet; counted from its own table of layers, with all biases, it is the factor above.) The second 3 x 3
-# convolution of the stem, on 56 x 56 pixels, costs more than any module.
+# AlexNet; counted from its own table of layers, with all biases, it is the factor above.) The 3 x 3 convolution
+# of the stem, on 56 x 56 pixels, costs more than any module.
 #
 # ## 5. A small GoogLeNet
 #
@@ -422,8 +447,8 @@ print(
 #
 # The images are coloured glyphs: ten shapes in any place, size, angle and colour, on textured ground. The net is the
 # later form, with batch normalisation, here with the paper's dropout of 0.4. Adam with a learning rate that falls along
-# half a cosine stands in for the paper's recipe, which is for hundreds of thousands of steps: SGD with momentum
-# 0.9 and a rate that falls by 4 % every 8 epochs. `--full` uses that one.
+# half a cosine stands in for the paper's recipe: SGD with momentum 0.9 and a rate that falls by 4 % every 8 epochs.
+# `--full` uses that one.
 
 # %%
 lesson.section("5. A small GoogLeNet")
@@ -452,12 +477,12 @@ def small_googlenet(seed, build=models.googlenet, size=size, **changes):
     return net.to(settings.device)
 
 
-def trainer_for(net, seed, epochs, images, transform, scale, lr=2e-3, **others):
+def trainer_for(net, seed, epochs, images, transform, scale, lr=settings.lr, **others):
     """A trainer with the lesson's recipe, or in the full run with the paper's."""
     train, test = images
-    steps = epochs * -(-len(train) // 50)
+    steps = epochs * -(-len(train) // settings.batch)
     if settings.recipe == "paper":
-        optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+        optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9)
         schedule, per = optim.StepLR(optimizer, 8, 0.96), "epoch"
     else:
         optimizer = optim.Adam(net.parameters(), lr=lr)
@@ -465,7 +490,9 @@ def trainer_for(net, seed, epochs, images, transform, scale, lr=2e-3, **others):
     return Trainer(
         net,
         optimizer,
-        train_loader=data.DataLoader(train, 50, shuffle=True, generator=mt.Generator(seed), transform=transform),
+        train_loader=data.DataLoader(
+            train, settings.batch, shuffle=True, generator=mt.Generator(seed), transform=transform
+        ),
         test_loader=data.DataLoader(test, 250, transform=scale),
         schedule=schedule,
         schedule_per=per,
@@ -510,14 +537,14 @@ lesson.figure(
 #
 # $$L + 0.3\,(L_{\text{aux 1}} + L_{\text{aux 2}}), $$
 #
-# "to increase the gradient signal that gets propagated back". At test time the heads are thrown away.
+# to "increase the gradient signal that gets propagated back". At test time the heads are thrown away.
 #
 # **Why the signal fades.** The paper's net starts, in the published replication of it, with weights of variance
 # 1 / fan-in. A ReLU that is on for half of its inputs passes on half of the variance of a gradient, so that a layer
 # with as many outputs as inputs shrinks the gradient's norm by about $\sqrt{1/2}$. From 5b down to the image it meets
-# at least twelve convolutions (a module's shortest path has one), at most 21: a factor of $2^{-6}$ to $2^{-10}$. With
-# variance 2 / fan-in (He et al. 2015, Kaiming's initialisation) the half is made up for. A head on 4a has a much
-# shorter way to the image.
+# at least twelve convolutions (a module's shortest path has one), at most 21: a factor of $2^{-6}$ to $2^{-10}$ along
+# one path. With variance 2 / fan-in (He et al. 2015, Kaiming's initialisation) the half is made up for. A head on 4a
+# has a much shorter way to the image.
 #
 # **The measurement.** The norm of the gradient of the convolutions' weights in each block, at first steps on digits.
 # Three nets: the paper's; the paper's with Kaiming's initialisation; the later form with batch normalisation. Each
@@ -531,7 +558,7 @@ BLOCKS = ["conv1", "conv2", "conv3", *(f"inception{name}" for name in MODULES)]
 NAMES = [name.removeprefix("inception") for name in BLOCKS]
 
 
-def enlarged(images, generator=None):
+def enlarged(images):
     """Digits of 28 x 28 at 48 x 48: the middle, each pixel four times."""
     return images[:, :, 2:-2, 2:-2].repeat(2, axis=2).repeat(2, axis=3)
 
@@ -568,7 +595,8 @@ def loss_with_heads(output, labels):
 
 
 def some_batches(seed, count=3):
-    loader = data.DataLoader(digits, 50, shuffle=True, generator=mt.Generator(100 + seed), transform=digit_scale)
+    generator = mt.Generator(100 + seed)
+    loader = data.DataLoader(digits, settings.batch, shuffle=True, generator=generator, transform=digit_scale)
     return [batch for batch, _ in zip(loader, range(count), strict=False)]
 
 
@@ -601,17 +629,41 @@ first = {
     }
     for name, plan in starts.items()
 }
+
+
+def print_ratios(title, above, below):
+    """For each block the geometric mean over the seeds of above / below, with the smallest and the largest."""
+    ratios = np.array(above) / np.array(below)
+    print(f"   {title:<28}" + "".join(f"{name:>8}" for name in NAMES))
+    for label, row in (
+        ("geometric mean", np.exp(np.log(ratios).mean(axis=0))),
+        ("smallest", ratios.min(axis=0)),
+        ("largest", ratios.max(axis=0)),
+    ):
+        print(f"     {label:<26}" + "".join(f"{value:>8.3g}" for value in row))
+
+
 for name, found in first.items():
-    alone, both = found["without heads"].mean(axis=0), found["with heads"].mean(axis=0)
-    print(f"{name}: without heads the gradient in conv1 is {alone[0] / alone[-1]:.2g} times that in 5b")
-    print("   with / without: " + "  ".join(f"{b} {r:.1f}" for b, r in zip(NAMES, both / alone, strict=True)))
-    assert np.allclose(found["without heads"][:, -3:], found["with heads"][:, -3:], rtol=1e-3), "above 4d: the same"
-    lesson.record(**{f"gradient_norms, {name}": {label: values.mean(axis=0) for label, values in found.items()}})
+    alone, both = found["without heads"], found["with heads"]
+    fading = alone[:, 0] / alone[:, -1]
+    typical = np.exp(np.log(fading).mean())
+    print(
+        f"{name}: without heads the gradient in conv1 is {typical:.2g} = 2^{np.log2(typical):.1f} times that in 5b "
+        f"({fading.min():.2g} to {fading.max():.2g})"
+    )
+    print_ratios("with heads / without", both, alone)
+    assert np.allclose(alone[:, -3:], both[:, -3:], rtol=1e-3), "above 4d: the same"
+    lesson.record(**{f"gradient_norms, {name}": found})
 
 # %% [markdown]
+# The paper's net fades by less than one path does, in the default run by $2^{-5.1}$: what is printed is the norm of the
+# weights' gradients, and to these the paths through all four branches of each module add. With Kaiming's initialisation
+# two thirds are left.
+#
 # Above 4d both lines are one: no head can reach there. Below, the ratios say by how much the heads enlarge the
-# gradient. With batch normalisation it does not fade but *grows* towards the image, and the heads add next to
-# nothing: their linear layers start with weights of deviation 0.01, and so does what they send back.
+# gradient. With batch normalisation it does not fade but *grows* towards the image, and the heads add next to nothing:
+# the way from a head leads through two linear layers with weights of deviation 0.01 (times 0.3), that from the end
+# through one.
 #
 # **Does it help?** Now the paper's form is trained on digits, with the heads and without; and, as a third net, without
 # heads but with Kaiming's initialisation, which is of the year after. The gradients are measured once more at the
@@ -635,10 +687,10 @@ for seed in range(settings.digit_seeds):
             (digits, test_digits),
             digit_scale,
             digit_scale,
-            lr=1e-3,
+            lr=settings.digit_lr,
             loss_fn=loss,
             metrics=(),
-            progress=False,
+            progress=settings.device != "cpu",
         )
         trainer.fit(1)
         if name in later:
@@ -663,7 +715,10 @@ print(f"\n{'':<26}accuracy at the end, and the first epoch whose test loss is be
 for name, found in runs.items():
     halves = ", ".join(str(run["half"] or "none") for run in found)
     print(f"{name:<26}{spread([run['accuracy'] for run in found])}; {halves}")
-lesson.record(heads=runs, gradient_norms_after_an_epoch={k: np.mean(v, axis=0) for k, v in later.items()})
+print("gradients after one epoch:")
+print_ratios("with heads / without", later["with heads"], later["without heads"])
+print_ratios("with heads, L alone / without", later["with heads, L alone"], later["without heads"])
+lesson.record(heads=runs, gradient_norms_after_an_epoch=later)
 
 # %%
 figure, axes = plt.subplots(2, 2, figsize=(11, 7.4), layout="constrained")
@@ -708,9 +763,9 @@ axis.legend(frameon=False)
 lesson.figure(figure, "heads")
 
 # %% [markdown]
-# Look at the last panel first. One epoch on, the gradient below 4a is several times larger with the heads than
-# without; but that of $L$ alone (dotted) is as small as in the net that never had heads. The heads do not repair the
-# long way down, they open two short ones.
+# Look at the last panel and the last ratios first. One epoch on, the gradient below 4a is several times larger with the
+# heads than without; but that of $L$ alone (dotted) is about as small as in the net that never had heads. The heads do
+# not repair the long way down, they open two short ones.
 #
 # In our default run each seed ended with a lower test loss with heads than without. The seeds differ from each other
 # by about as much, and they are few: take the sign of the effect from here, not its size. The third net needs no
@@ -724,8 +779,8 @@ lesson.figure(figure, "heads")
 #
 # AlexNet flattens its last maps and puts two linear layers of 4096 behind them. GoogLeNet takes the mean of each map.
 # Same trunk, same first weights in it, same images in the same order; only the end differs: global average pooling
-# and one linear layer, against a hidden linear layer of `4096 width` units on the flattened maps, with the same
-# dropout.
+# and one linear layer, against a hidden linear layer of `4096 width` units on the flattened maps. Both have one dropout
+# of 0.4, before the last linear layer.
 
 # %%
 lesson.section("7. Global average pooling against linear layers")
@@ -736,7 +791,7 @@ def with_linear_layers(seed):
     net = small_googlenet(seed)
     maps = [row for row in book.rows if row.name.startswith("inception5b.")][-1].output_shape
     generator, hidden = mt.Generator(1000 + seed), round(4096 * settings.width)
-    net.avgpool = nn.Identity()
+    net.avgpool, net.dropout = nn.Identity(), nn.Identity()
     net.fc = nn.Sequential(
         nn.Linear(net.fc.in_features * maps[2] * maps[3], hidden, generator=generator),
         nn.ReLU(),
@@ -750,7 +805,8 @@ linear_book = models.ledger(with_linear_layers(0).to("cpu"), (1, 3, size, size))
 linear = {"accuracy": [], "parameters": linear_book.parameters}
 for seed in range(settings.seeds):
     net = with_linear_layers(seed)
-    history = trainer_for(net, seed, settings.epochs, images, transform, scale, progress=False).fit(settings.epochs)
+    progress = settings.device != "cpu"
+    history = trainer_for(net, seed, settings.epochs, images, transform, scale, progress=progress).fit(settings.epochs)
     linear["accuracy"].append(history.last["test_top1"])
 
 print(f"{'':<24}{'parameters':>12}{'of them behind 5b':>19}  test accuracy")
@@ -761,10 +817,9 @@ lesson.record(global_average_pooling=pooled, linear_layers=linear)
 
 # %% [markdown]
 # Compare the difference of the means with the spread. In our default run it is smaller: these seeds do not show that
-# the pooling loses anything, nor that it gains, at a fraction of the parameters. It is no law for other budgets: a
-# first version of this lesson trained for 8 epochs instead of 12, and there the linear layers were ahead on average,
-# with overlapping spreads and neither net done learning. Exercise 4 is to repeat that. What is sure is the column of
-# parameters, and what comes next, which flattened maps cannot do.
+# the pooling loses anything, nor that it gains, at a fraction of the parameters. It is no law for other budgets:
+# exercise 4 is to try some. What is sure is the column of parameters, and what comes next, which flattened maps cannot
+# do.
 #
 # ## 8. What the branches see, and where the net looks
 #
@@ -782,14 +837,16 @@ branch_names = {
     "branch4": "max pool, 1 x 1",
 }
 seen = {}
-for name in branch_names:
 
-    def keep(module, inputs, output, name=name):
-        seen[name] = output.numpy()[0] if settings.device == "cpu" else output.to("cpu").numpy()[0]
 
-    handle = getattr(module, name).register_forward_hook(keep)
-    with nn.evaluation(trained), mt.no_grad():
-        trained(mt.Tensor(image, device=settings.device))
+def keep(name, module, inputs, output):
+    seen[name] = output.to("cpu").numpy()[0]
+
+
+handles = [getattr(module, name).register_forward_hook(partial(keep, name)) for name in branch_names]
+with nn.evaluation(trained), mt.no_grad():
+    trained(mt.Tensor(image, device=settings.device))
+for handle in handles:
     handle.remove()
 
 figure, axes = plt.subplots(1, 5, figsize=(13, 3.2), layout="constrained", width_ratios=(1, 1.25, 1.25, 1.25, 1.25))
@@ -837,7 +894,7 @@ print(f"the largest class activation lies in the right quarter for {right} of {a
 lesson.record(class_activation_in_the_right_quarter=right / asked)
 
 scene, classes, found = example
-figure, axes = plt.subplots(1, 5, figsize=(14, 2.7), layout="constrained", width_ratios=(1.2, 1.2, 1.2, 1.2, 1.2))
+figure, axes = plt.subplots(1, 5, figsize=(14, 2.7), layout="constrained")
 viz.image_grid(scene[None], ax=axes[0], title="the scene")
 for axis, c, values in zip(axes[1:], classes, found, strict=True):
     viz.overlay(scene, values, ax=axis, title=held_out.classes[c])
@@ -854,9 +911,8 @@ lesson.finish()
 # 10.07 % for one net and one crop. Average pooling in place of linear layers gained it about 0.6 % of top-1; of the
 # heads, its later version says that they gain about 0.5 %, and that one of them is enough.
 #
-# What to put right in many summaries: GoogLeNet does use dropout (0.4 and 0.7); the "5 x 5" branch of the net whose
-# weights are published has windows of 3 x 3; and heads and dropout both are off when the net is tested.
-#
+# **Common errors** in summaries: GoogLeNet does use dropout (0.4 and 0.7); the "5 x 5" branch of the net whose weights
+# are published has windows of 3 x 3; and heads and dropout both are off when the net is tested.
 #
 # 1. Derive the gradient of the whole module by hand from those of section 3: where are the four gradients of $x$
 #    added? Check it with `mt.check_gradient` for a module of a 1 x 1 and a 3 x 3 branch.
