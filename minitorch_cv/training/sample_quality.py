@@ -100,10 +100,8 @@ def frechet_distance(features_a: Any, features_b: Any) -> float:
     >>> [round(frechet_distance(a, b), 6) for b in (a, a + [3.0, 4.0], 2 * a - 1)]  # moved; spread to the double
     [0.0, 25.0, 2.666667]
     """
-    a, b = (
-        _features("frechet_distance", "features_a", features_a),
-        _features("frechet_distance", "features_b", features_b),
-    )
+    a = _features("frechet_distance", "features_a", features_a)
+    b = _features("frechet_distance", "features_b", features_b)
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"frechet_distance: features_a {a.shape} expects features_b of shape (M, {a.shape[1]}); it is {b.shape}"
