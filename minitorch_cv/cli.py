@@ -275,7 +275,7 @@ def _list_models(args: argparse.Namespace) -> int:
     for name, entry in REGISTRY.items():
         published = "yes" if entry.weights else ""
         table.add_row(name, f"{entry.parameters:,}", entry.giga_multiply_adds, published, entry.paper)
-    Console(width=max(Console().width, 100)).print(table)
+    Console(width=max(Console().width, 120)).print(table)
     print("\nLayer by layer:  minitorch-cv summary resnet50")
     return 0
 
