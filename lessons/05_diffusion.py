@@ -864,6 +864,10 @@ lesson.figure(
 )
 
 # %% [markdown]
+# Compare the two prints of the default run: the loss has fallen most of its way in four epochs, and yet the judge can
+# read few of the samples. $L_{\text{simple}}$ is a mean over all steps and is soon as low as it can be in most of them;
+# a sampler walks through *all* steps, and what the net misses adds up along the way.
+#
 # ## 9. Latent diffusion
 #
 # Most of the work above is done on pixels that an autoencoder could fill in. Rombach and others (2022) diffuse its
