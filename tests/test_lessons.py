@@ -9,14 +9,10 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 
-import minitorch_cv
-
 pytestmark = pytest.mark.checkout
 
 LESSONS = sorted(Path(__file__).parents[1].glob("lessons/[0-9][0-9]_*.py"))
 FAST_CPU = Path(__file__).parents[1] / "lessons" / "09_fast_cpu.py"
-
-DIGITS_UNET = Path(minitorch_cv.__file__).parent / "weights" / "trained" / "ddpm_unet_digits.safetensors"
 
 
 def test_there_are_lessons():
@@ -28,8 +24,6 @@ def test_there_are_lessons():
 def test_runs_as_a_notebook(path, tmp_path, monkeypatch):
     if path == FAST_CPU:
         pytest.importorskip("numba")
-    if path.stem == "05_diffusion" and not DIGITS_UNET.is_file():
-        pytest.skip(f"{DIGITS_UNET.name} is not there yet: tools/train_generative.py diffusion makes it")
     monkeypatch.setenv("MINITORCH_CV_LESSON", "quick")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # the older layout of Jupyter's folders warns
     notebook = jupytext.read(path)
