@@ -155,11 +155,20 @@ def optimal_discriminator(real_density: Any, false_density: Any) -> Any:
 
 
 def _perceptron(before: int, hidden: int, layers: int, after: int, generator: Generator | None) -> nn.Sequential:
-    """`layers` hidden layers, each with ReLU, and a last one without."""
+    """`layers` hidden layers, each with ReLU, and a last one without; weights by Kaiming, which keeps the scale.
+
+    With nn.Linear's smaller ones a generator of several layers starts as a single point, or a ray, that is long chased
+    around the data.
+    """
     if layers < 1:
         raise ValueError(f"layers expects at least 1; it is {layers}")
     parts: list[nn.Module] = []
     for width in [hidden] * layers:
         parts += [nn.Linear(before, width, generator=generator), nn.ReLU()]
         before = width
-    return nn.Sequential(*parts, nn.Linear(before, after, generator=generator))
+    net = nn.Sequential(*parts, nn.Linear(before, after, generator=generator))
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(layer.bias)
+    return net

@@ -12,7 +12,8 @@ import pytest
 import minitorch_cv as mt
 from minitorch_cv import models, nn, ops
 from minitorch_cv.models import _gan
-from minitorch_cv.optim import Adam
+from minitorch_cv.optim import Adam, LambdaLR
+from minitorch_cv.training import AdversarialTrainer
 
 GAN = models.GAN
 REAL, FALSE = np.array([-1.5, 0.3, 2.0, 0.9]), np.array([0.4, -2.2, 1.1])
@@ -460,6 +461,28 @@ def test_where_the_densities_are_equal_it_says_one_half():
 def test_a_fault_in_what_the_discriminator_is_trained_on_is_caught(fault):
     with pytest.raises(AssertionError):
         check_trained(fault, P, Q)
+
+
+# ---- eight Gaussians
+
+
+@pytest.mark.slow  # 30 s of computing each
+@pytest.mark.parametrize("seed", range(5))
+def test_wgan_gp_covers_all_of_eight_gaussians(seed):
+    """The setting of the lesson: at least 5 % of the points are good ones of each mode, and 80 % are good at all."""
+    modes = 2 / 1.414 * np.array([[math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)] for k in range(8)])
+    sigma, source, steps, per_epoch = 0.02 / 1.414, mt.Generator(seed), 3000, 75
+    nets = models.MLPGenerator(2, 2, 128, generator=source), models.MLPDiscriminator(2, 128, generator=source)
+    game = GAN(*nets, "wasserstein", 0.1, random=source)
+    optimizers = [Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.9)) for net in nets]
+    real = modes[source.integers(0, 8, per_epoch * 256)] + sigma * source.normal((per_epoch * 256, 2))
+    batches = [(part, np.zeros(256, int)) for part in np.split(real.astype(np.float32), per_epoch)]
+    schedules = [LambdaLR(each, lambda step: min(1.0, 2 * (1 - step / steps))) for each in optimizers]
+    AdversarialTrainer(game, *optimizers, train_loader=batches, schedules=schedules, progress=False).fit(40)
+    distances = np.linalg.norm(game.sample(10_000, random=mt.Generator(98)).numpy()[:, None] - modes, axis=2)
+    good = distances.min(axis=1) < 3 * sigma
+    shares = np.bincount(distances.argmin(axis=1)[good], minlength=8) / len(good)
+    assert shares.min() >= 0.05 and good.mean() >= 0.8, (shares, good.mean())
 
 
 # ---- arguments
