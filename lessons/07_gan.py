@@ -414,8 +414,8 @@ for axis, title in zip(axes, ("two densities", "the trained D and the best", "th
 lesson.figure(figure, "optimal_discriminator")
 
 # %% [markdown]
-# Where there are no data, D was never asked, and its curve means nothing. Now look at the right end of the table: beyond
-# a distance of four V hardly changes any more: **a perfect D tells G nothing about where to go.** The last column is
+# Where there are no data, D was never asked, and its curve means nothing. Now look at the end of the table: beyond a
+# distance of four V hardly changes any more: **a perfect D tells G nothing about where to go.** The last column is
 # another distance between the two, the *Wasserstein* distance: how far the probability must be carried on average. It
 # has a slope everywhere.
 #

@@ -168,7 +168,7 @@ def _perceptron(before: int, hidden: int, layers: int, after: int, generator: Ge
         before = width
     net = nn.Sequential(*parts, nn.Linear(before, after, generator=generator))
     for layer in net.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
             nn.init.zeros_(layer.bias)
     return net
