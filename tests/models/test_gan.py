@@ -210,6 +210,70 @@ def test_each_image_is_mixed_by_one_share(rng, monkeypatch):
     assert 0 <= seen[0].min() and seen[0].max() < 1
 
 
+# ---- a discriminator that learns the classes too
+
+
+def check_labelled(kind):
+    """With Z = sum exp f: D = Z / (Z + 1) is real, exp f_y / Z the class (Salimans et al. 2016, section 5)."""
+    rng = np.random.default_rng(2)
+    scores = {"real": rng.standard_normal((4, 3)), "false": rng.standard_normal((4, 3))}
+    labels, tensors = np.array([0, 2, 1, 2]), {name: tensor(value) for name, value in scores.items()}
+
+    class Fixed(nn.Module):
+        """As if x were the scores themselves."""
+
+        latent, last = 2, nn.Parameter(np.zeros(1))
+
+        def forward(self, x):
+            return x
+
+    game = kind(Fixed(), Fixed(), labelled=True)
+    game.noise = lambda count, random=None: tensors["false"]
+    loss = game.discriminator_loss(tensors["real"], labels)
+    real, false = (np.exp(value).sum(axis=1) for value in scores.values())
+    exact = -np.log(real / (real + 1)).mean() - np.log(1 / (false + 1)).mean()
+    exact -= np.log(np.exp(scores["real"][np.arange(4), labels]) / real).mean()
+    assert abs(loss.item() - exact) < 1e-12
+    assert abs(game.generator_loss(4).item() + np.log(false / (false + 1)).mean()) < 1e-12
+    loss.backward()
+    class_share = np.exp(scores["real"]) / real[:, None]
+    expected = class_share * (real / (real + 1))[:, None] - np.eye(3)[labels]
+    np.testing.assert_allclose(tensors["real"].grad.numpy(), expected / 4, atol=1e-12)
+
+
+class ClassesForgotten(GAN):
+    def discriminator_loss(self, real, labels=None, **settings):
+        false = self.noise(len(real)).detach()
+        return self.judged(self.logits(real), self.logits(false))
+
+
+class LargestForAll(GAN):
+    def _logit(self, scores):
+        return scores.max(axis=1)
+
+
+class SumOfScores(GAN):
+    def _logit(self, scores):
+        return scores.sum(axis=1)
+
+
+def test_a_discriminator_that_learns_the_classes():
+    check_labelled(GAN)
+    with pytest.raises(
+        ValueError, match=r"^discriminator_loss: labels expects those of the real x, as the game is lab"
+    ):
+        GAN(None, None, labelled=True).discriminator_loss(tensor(REAL))
+    far = tensor([[-900.0, 3.0, -2.0], [800.0, 0.0, 1.0]])
+    logits = GAN(None, lambda x: x, labelled=True).logits(far).numpy()
+    np.testing.assert_allclose(logits, [np.logaddexp(3, -2), 800], rtol=1e-12)
+
+
+@pytest.mark.parametrize("fault", [ClassesForgotten, LargestForAll, SumOfScores])
+def test_a_fault_in_the_classes_is_caught(fault):
+    with pytest.raises(AssertionError):
+        check_labelled(fault)
+
+
 # ---- the penalty of WGAN-GP
 
 
