@@ -47,7 +47,7 @@ lesson = Lesson(
     ring_critic=(1, 1, 5),  # steps of D for each of G
     dataset=("digits", "digits", "MNIST"),
     images=(320, 4000, 60_000),
-    epochs=(1, 5, 50),  # of the DCGAN that is trained here
+    epochs=(1, 4, 50),  # of each DCGAN that is trained here
     batch=(32, 32, 64),
     judge_epochs=(2, 10, 12),
     samples=(200, 1000, 1000),
@@ -708,6 +708,7 @@ lesson.record(judge_accuracy=accuracy, recognised_real=real_share)
 
 # %% [markdown]
 # **The finished G first.** These weights came with the package; `python tools/train_generative.py dcgan` makes them.
+# They are averages over many steps of G, whose own weights never come to rest.
 
 
 # %%
@@ -739,83 +740,124 @@ lesson.figure(
 )
 
 # %% [markdown]
-# **A shorter run.** The same game from nothing, and the same 60 points $z$ after each epoch. G first finds out that the
-# border is black, then strokes, then which strokes belong together.
+# **A D that knows the digits.** The plain game learns strokes quickly, and only slowly which of them belong together:
+# D is told no more than "real" and "false". Salimans and others (2016) let it learn the labels too. It gives ten logits
+# $f_k$, and with $Z = \sum_k e^{f_k}$
+#
+# $$\text{real: } \sigma(l) = \frac{Z}{Z + 1}, \text{ so that } l = \log Z; \qquad \text{class } k:
+# \frac{e^{f_k}}{Z} . \tag{17}$$
+#
+# To D's loss comes the cross-entropy of the real digits; G's loss is (3.1) as before, and G gets no label. But the
+# slope of $l$ is
+#
+# $$\frac{\partial l}{\partial f_k} = \frac{e^{f_k}}{Z} , \tag{18}$$
+#
+# so that a sample between two digits is drawn to the one that it resembles most. The shipped G has learned in this
+# game.
+
+# %%
+scores = rng.standard_normal((4, 10))
+
+
+def log_sum_exp(f):
+    return np.log(np.exp(f).sum(axis=1))
+
+
+def log_sum_exp_backward(dy, f):
+    return (dy[:, None] * np.exp(f) / np.exp(f).sum(axis=1, keepdims=True),)  # (18)
+
+
+report = mt.check_gradient(log_sum_exp, log_sum_exp_backward, {"f": scores})
+package = models.GAN(None, lambda x: x, labelled=True).logits(mt.Tensor(scores)).numpy()
+difference = abs(package - log_sum_exp(scores)).max()
+print(f"eq. (18) is {'right' if report else 'WRONG'}; models.GAN and (17) differ by {difference:.0e}")
+assert report and difference < 1e-12
+
+# %% [markdown]
+# **Two shorter runs** from nothing, the plain game and the labelled one, with the same seed; the same ten $z$ after
+# each epoch.
 
 # %%
 train = sets("train")
 if settings.images < len(train):
     train = train.subset(slice(settings.images))
-source = mt.Generator(0)
-nets = [
-    models.dcgan_generator_digits(generator=source).to(settings.device),
-    models.dcgan_discriminator_digits(generator=source).to(settings.device),
-]
-game = models.GAN(*nets, random=source)
 shifted = data.Compose([data.RandomCrop(28, padding=1), normalise])
-loader = data.DataLoader(
-    train, settings.batch, shuffle=True, generator=mt.Generator(1), transform=shifted, drop_last=True
-)
-rates = (6e-4, 2e-4)
-trainer = AdversarialTrainer(
-    game,
-    *[optim.Adam(net.parameters(), lr=rate, betas=(0.5, 0.99)) for net, rate in zip(nets, rates, strict=True)],
-    train_loader=loader,
-    ema=optim.ExponentialMovingAverage(game.generator, 0.99),
-    progress=False,
-)
-z = mt.Tensor(mt.Generator(11).normal((10, nets[0].latent)), device=settings.device)
+z = mt.Tensor(mt.Generator(11).normal((10, finished.latent)))
 
 
-def looked_at():
-    """The same z again, by G as it is."""
-    nets[0].eval()
+def looked_at(generator):
+    """The ten z by G as it is."""
+    training, device = generator.training, next(generator.parameters()).device
+    generator.eval()
     with mt.no_grad():
-        pictures = nets[0](z).numpy()
-    nets[0].train()
+        pictures = generator(z.to(device)).numpy()
+    generator.train(training)
     return pictures
 
 
-strip, labels, run = [looked_at()], ["0"], []
-marks = sorted({round(1 + (settings.epochs - 1) * part) for part in np.linspace(0, 1, 7)})
-for epoch in range(1, settings.epochs + 1):
-    history = trainer.fit(epoch)
-    if epoch in marks:
-        strip.append(looked_at())
-        labels.append(str(trainer.steps_done))
+def short_run(labelled):
+    """Pictures of the ten z, and the share that is recognised, in the course of a game."""
+    source = mt.Generator(0)
+    nets = [
+        models.dcgan_generator_digits(generator=source).to(settings.device),
+        models.dcgan_discriminator_digits(classes=10 if labelled else 1, generator=source).to(settings.device),
+    ]
+    trainer = AdversarialTrainer(
+        models.GAN(*nets, labelled=labelled, random=source),
+        *[optim.Adam(net.parameters(), lr, betas=(0.5, 0.99)) for net, lr in zip(nets, (6e-4, 2e-4), strict=True)],
+        train_loader=data.DataLoader(
+            train, settings.batch, shuffle=True, generator=mt.Generator(1), transform=shifted, drop_last=True
+        ),
+        progress=False,
+    )
+    strip, shares = {0: looked_at(nets[0])}, []
+    for epoch in range(1, settings.epochs + 1):
+        last = trainer.fit(epoch).last
+        if epoch not in marks:
+            continue
+        strip[trainer.steps_done] = looked_at(nets[0])
         nets[0].eval()
         share, _ = recognised(drawn(nets[0], settings.samples))
         nets[0].train()
-        run.append((trainer.steps_done, share))
-        last = history.last
+        shares.append((trainer.steps_done, 100 * share))
+        name = "labelled" if labelled else "plain"
         print(
-            f"step {trainer.steps_done:>6,}: D's loss {last['discriminator_loss']:.2f}, "
-            f"G's {last['generator_loss']:.2f}, {100 * share:.1f} % recognised",
+            f"{name:<9} step {trainer.steps_done:>6,}: {100 * share:>5.1f} % recognised; "
+            f"loss of D {last['discriminator_loss']:.2f}, of G {last['generator_loss']:.2f}",
             flush=True,
         )
-strip.append(finished(mt.Tensor(z.numpy())).numpy())
-labels.append("shipped")
-lesson.record(short_run=run, discriminator_loss=history["discriminator_loss"], generator_loss=history["generator_loss"])
-figure, axes = plt.subplots(1, 2, figsize=(12, 0.62 * len(strip) + 0.9), width_ratios=(1.6, 1), layout="constrained")
-tiles = np.concatenate([np.concatenate(list(row[:, 0]), axis=1) for row in strip])
-axes[0].imshow(tiles, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-axes[0].set_yticks(14 + 28 * np.arange(len(strip)), [f"step {name}" if name != "shipped" else name for name in labels])
-axes[0].set_xticks([])
-axes[0].tick_params(length=0)
-axes[0].set_title(
-    "the same ten z at each step; the last row is of the shipped G, which has its own use for z", fontsize=9
-)
-axes[1].plot(*zip(*[(step, 100 * part) for step, part in run], strict=True), "o-", color=COLORS[2], label="this run")
-axes[1].axhline(100 * lesson.results["shipped"]["recognised"], color=COLORS[0], linestyle="--", label="shipped")
-axes[1].axhline(100 * real_share, color="black", linestyle=":", label="real, held out")
-axes[1].set(xlabel="step", ylabel="recognised, %", ylim=(0, 102), xlim=(0, None))
-axes[1].legend(frameon=False, fontsize=9, loc="lower right")
-quiet(axes[1])
+    return strip, shares
+
+
+marks = sorted({round(1 + (settings.epochs - 1) * part) for part in np.linspace(0, 1, 7)})
+runs = {name: short_run(name == "labelled") for name in ("plain", "labelled")}
+lesson.record(short_runs={name: shares for name, (_, shares) in runs.items()})
+
+height = 0.62 * (len(marks) + 2) + 0.9
+figure, axes = plt.subplots(1, 3, figsize=(14, height), width_ratios=(1.25, 1.25, 1), layout="constrained")
+for axis, (name, (strip, _)) in zip(axes, runs.items(), strict=False):
+    rows = [*strip.values(), *([looked_at(finished)] if name == "labelled" else [])]
+    labels = [f"step {step:,}" for step in strip] + ["shipped"] * (name == "labelled")
+    tiles = np.concatenate([np.concatenate(list(row[:, 0]), axis=1) for row in rows])
+    axis.imshow(tiles, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    axis.set_yticks(14 + 28 * np.arange(len(rows)), labels)
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.set_title(f"{name}: the same ten z at each step", fontsize=10)
+    axis.set_anchor("N")
+for (name, (_, shares)), color, marker in zip(runs.items(), (COLORS[1], COLORS[2]), "so", strict=True):
+    axes[2].plot(*zip(*shares, strict=True), color=color, marker=marker, markersize=4, label=name)
+axes[2].axhline(100 * lesson.results["shipped"]["recognised"], color=COLORS[0], linestyle="--", label="shipped")
+axes[2].axhline(100 * real_share, color="black", linestyle=":", label="real, held out")
+axes[2].set(xlabel="step", ylabel="recognised, %", ylim=(0, 102), xlim=(0, None))
+axes[2].legend(frameon=False, fontsize=9, loc="lower right")
+quiet(axes[2], "digits recognised by the judge")
 lesson.figure(figure, "dcgan_over_time")
 
 # %% [markdown]
-# The two losses tell little: they are relative to an opponent who learns too. At the end of the game $D = 1/2$, and
-# D's loss is $\log 4 = 1.39$; D's loss above is lower, so that D still tells them apart.
+# (The shipped G has its own use for the ten $z$; it began elsewhere.) The losses tell little: each is relative to an
+# opponent who learns too. At the end of the plain game $D = 1/2$, and D's loss is $\log 4 = 1.39$; as long as it is
+# lower, D still tells them apart. In the labelled game the cross-entropy is in D's loss as well.
 #
 # **A walk through the noise.** If G had learned its digits by heart, it would jump from one to the next. Four pairs
 # $z_0, z_1$, and points between. In many dimensions $|z|$ is close to $\sqrt{32}$; the straight line between two leaves
