@@ -56,14 +56,23 @@ class DCGANDiscriminator(nn.Module):
     first and last are followed by batch norm, all but the last by a leaky ReLU of slope 0.2. The state holds `main.N`,
     where these count too.
 
-    Shapes:    x (N, channels, image_size, image_size), the logits (N,)
+    classes: how many numbers there are for an image: one for each class where the game is labelled.
+    Shapes:    x (N, channels, image_size, image_size), the logits (N,), or (N, classes) for more than one
     Units:     logits in nats: the probability of "real" is their sigmoid
     Raises:    ValueError for an image_size that is not 8, 16, 32, ... or 14, 28, 56, ...
     Source:    Radford et al. 2015, arXiv 1511.06434, section 3 and 4: weights normal with standard deviation 0.02;
                those of batch norm around 1
     """
 
-    def __init__(self, channels: int = 3, width: int = 64, image_size: int = 32, *, generator: Generator | None = None):
+    def __init__(
+        self,
+        channels: int = 3,
+        width: int = 64,
+        image_size: int = 32,
+        classes: int = 1,
+        *,
+        generator: Generator | None = None,
+    ):
         first, doublings = first_size_and_doublings(type(self).__name__, image_size)
         self.input_shape = (1, channels, image_size, image_size)
         widths = [width * 2**i for i in range(doublings)]
@@ -74,11 +83,12 @@ class DCGANDiscriminator(nn.Module):
         if first == 7:
             layers += [nn.Conv2d(last, 2 * last, 3, 2, 1, bias=False), nn.BatchNorm2d(2 * last), nn.LeakyReLU(0.2)]
             last = 2 * last
-        self.main = nn.Sequential(*layers, nn.Conv2d(last, 1, 4, bias=False))
+        self.main = nn.Sequential(*layers, nn.Conv2d(last, classes, 4, bias=False))
         initialize(self, generator)
 
     def forward(self, x: Any) -> Any:
-        return ops.reshape(self.main(x), (-1,))
+        logits = ops.flatten(self.main(x), 1)
+        return ops.reshape(logits, (-1,)) if logits.shape[1] == 1 else logits
 
 
 def first_size_and_doublings(name: str, image_size: int) -> tuple[int, int]:

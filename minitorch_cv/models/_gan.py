@@ -63,6 +63,9 @@ class GAN(nn.Module):
     gradient_penalty: lambda of lambda (|dD/dx| - 1)^2 at a random point between each x and G(z), added to D's loss
         (Gulrajani et al. 2017, arXiv 1704.00028, eq. 3): its gradient is a second derivative of D. D must then judge
         each x by itself, so without batch norm.
+    labelled: D gives K logits f, one for each class of real x, and l = log sum exp f; to its loss the cross-entropy of
+        f with the labels of real x is added (Salimans et al. 2016, arXiv 1606.03498, section 5). G is as it was, and
+        needs no label; but a D that knows the classes tells it more.
     generator, discriminator: modules; `generator.latent` numbers make a z. They are not called on each other's device.
 
     Shapes:    x (N, ...), z (N, latent)
@@ -78,6 +81,7 @@ class GAN(nn.Module):
         loss: str = "non_saturating",
         gradient_penalty: float = 0.0,
         *,
+        labelled: bool = False,
         random: Generator | None = None,
     ):
         if loss not in GAMES:
@@ -85,7 +89,7 @@ class GAN(nn.Module):
         if not gradient_penalty >= 0:
             raise ValueError(f"GAN: gradient_penalty expects a number >= 0; it is {gradient_penalty}")
         self.generator, self.discriminator, self.random = generator, discriminator, random
-        self.loss, self.gradient_penalty = loss, gradient_penalty
+        self.loss, self.gradient_penalty, self.labelled = loss, gradient_penalty, labelled
 
     def noise(self, count: int, *, random: Generator | None = None) -> Tensor:
         """z (count, latent) from N(0, I)."""
@@ -93,20 +97,38 @@ class GAN(nn.Module):
         z = self._source(random).normal((count, self.generator.latent), dtype=parameter.dtype)
         return Tensor(z, device=parameter.device)
 
-    def discriminator_loss(self, real: Tensor, *, random: Generator | None = None) -> Tensor:
-        """What D minimises, at as many false x as there are real ones; no gradient reaches G."""
+    def discriminator_loss(self, real: Tensor, labels: Any = None, *, random: Generator | None = None) -> Tensor:
+        """What D minimises, at as many false x as there are real ones; no gradient reaches G.
+
+        Raises: ValueError where the game is labelled and there are no labels.
+        """
+        if self.labelled and labels is None:
+            raise ValueError(
+                "discriminator_loss: labels expects those of the real x, as the game is labelled; it is None"
+            )
         source = self._source(random)
         with no_grad():
             false = self.generator(self.noise(len(real), random=source))
-        loss = self.judged(self.discriminator(real), self.discriminator(false))
+        scores = self.discriminator(real)
+        loss = self.judged(self._logit(scores), self.logits(false))
+        if self.labelled:
+            loss = loss + ops.cross_entropy(scores, labels)
         if self.gradient_penalty:
             share = source.random((len(real), *(1,) * (real.ndim - 1)), dtype=real.dtype)
-            loss = loss + self.gradient_penalty * gradient_penalty(self.discriminator, real, false, share)
+            loss = loss + self.gradient_penalty * gradient_penalty(self.logits, real, false, share)
         return loss
+
+    def logits(self, x: Any) -> Any:
+        """l = D(x) (N,), whether x are real."""
+        return self._logit(self.discriminator(x))
+
+    def _logit(self, scores: Any) -> Any:
+        # log softmax f = f - log sum exp f
+        return scores[:, 0] - ops.log_softmax(scores, axis=1)[:, 0] if self.labelled else scores
 
     def generator_loss(self, count: int, *, random: Generator | None = None) -> Tensor:
         """What G minimises, at `count` false x. The gradients that D's parameters get too are not meant for them."""
-        return self.fooled(self.discriminator(self.generator(self.noise(count, random=random))))
+        return self.fooled(self.logits(self.generator(self.noise(count, random=random))))
 
     def judged(self, real: Any, false: Any) -> Any:
         """D's loss from its logits of real and false x."""
@@ -155,11 +177,20 @@ def optimal_discriminator(real_density: Any, false_density: Any) -> Any:
 
 
 def _perceptron(before: int, hidden: int, layers: int, after: int, generator: Generator | None) -> nn.Sequential:
-    """`layers` hidden layers, each with ReLU, and a last one without."""
+    """`layers` hidden layers, each with ReLU, and a last one without; weights by Kaiming, which keeps the scale.
+
+    With nn.Linear's smaller ones a generator of several layers starts as a single point, or a ray, that is long chased
+    around the data.
+    """
     if layers < 1:
         raise ValueError(f"layers expects at least 1; it is {layers}")
     parts: list[nn.Module] = []
     for width in [hidden] * layers:
         parts += [nn.Linear(before, width, generator=generator), nn.ReLU()]
         before = width
-    return nn.Sequential(*parts, nn.Linear(before, after, generator=generator))
+    net = nn.Sequential(*parts, nn.Linear(before, after, generator=generator))
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(layer.bias)
+    return net

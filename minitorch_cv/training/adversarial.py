@@ -67,11 +67,12 @@ def _held(module: Any) -> Iterator[None]:
 class AdversarialTrainer(Trainer):
     """Plays a game (`models.GAN`): each batch is a step of D, and each `discriminator_steps`-th one of G as well.
 
-    As in the paper's algorithm 1, D moves first and G then meets the new D. What the loader gives as labels is not
-    looked at. `history` has `discriminator_loss`, also as `loss`, and `generator_loss` of G's own steps, as means over
-    an epoch. Stopping, resuming, logs and progress are those of `Trainer`.
+    As in the paper's algorithm 1, D moves first and G then meets the new D. Labels are for a game that is `labelled`.
+    `history` has `discriminator_loss`, also as `loss`, and `generator_loss` of G's own steps, as means over an epoch.
+    Stopping, resuming, logs and progress are those of `Trainer`.
 
-    game: has the modules `generator` and `discriminator`, `discriminator_loss(real)` and `generator_loss(count)`.
+    game: has the modules `generator` and `discriminator`, `discriminator_loss(real)`, `generator_loss(count)`, and
+        `labelled`; where that is true, `discriminator_loss(real, labels)`.
     ema: an ExponentialMovingAverage of the generator, updated at each of its steps.
     schedules: of either optimiser's rate; each moves once with every batch.
 
@@ -108,13 +109,15 @@ class AdversarialTrainer(Trainer):
         self.game = game
         if schedules:
             settings = {**settings, "schedule": _Schedules(pair, schedules), "schedule_per": "step"}
-        super().__init__(game, pair, objective=lambda x, labels: game.discriminator_loss(x), **settings)
+        super().__init__(game, pair, objective=self._discriminator_loss, **settings)
         self.ema = ema
 
     def _step(self, images: Any, labels: Any) -> None:
         x, labels = self._on_device(images, labels)
         self._lr = float(self.generator_optimizer.param_groups[0]["lr"])
-        measured = {"discriminator_loss": self._update(self.discriminator_optimizer, self.game.discriminator_loss(x))}
+        measured = {
+            "discriminator_loss": self._update(self.discriminator_optimizer, self._discriminator_loss(x, labels))
+        }
         if (self.steps_done + 1) % self.discriminator_steps == 0:
             with _held(self.game.discriminator):
                 loss = self.game.generator_loss(len(labels))
@@ -127,6 +130,9 @@ class AdversarialTrainer(Trainer):
         self.steps_done += 1
         self._boundary = self._mark()
         self._updating = False
+
+    def _discriminator_loss(self, x: Any, labels: Any) -> Any:
+        return self.game.discriminator_loss(x, labels) if self.game.labelled else self.game.discriminator_loss(x)
 
     def _update(self, optimizer: Optimizer, loss: Any) -> float:
         value = float(loss.item())

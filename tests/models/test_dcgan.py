@@ -49,13 +49,14 @@ def test_the_state_has_the_published_names_and_shapes():
     ]
 
 
-@pytest.mark.parametrize("size", [8, 32, 64])
+@pytest.mark.parametrize("size", [8, 14, 28, 32, 64])
 def test_images_of_any_size_there_and_back(size, rng):
     settings = {"width": 4, "image_size": size}
     z = mt.Tensor(rng.standard_normal((2, 7), dtype=np.float32))
     images = models.dcgan_generator(7, 1, **settings)(z)
     assert images.shape == (2, 1, size, size) and abs(images.numpy()).max() <= 1
     assert models.dcgan_discriminator(1, **settings)(images).shape == (2,)
+    assert models.dcgan_discriminator(1, **settings, classes=3)(images).shape == (2, 3)
 
 
 @pytest.mark.parametrize("size", [4, 7, 30, 48])

@@ -12,7 +12,8 @@ import pytest
 import minitorch_cv as mt
 from minitorch_cv import models, nn, ops
 from minitorch_cv.models import _gan
-from minitorch_cv.optim import Adam
+from minitorch_cv.optim import Adam, LambdaLR
+from minitorch_cv.training import AdversarialTrainer
 
 GAN = models.GAN
 REAL, FALSE = np.array([-1.5, 0.3, 2.0, 0.9]), np.array([0.4, -2.2, 1.1])
@@ -207,6 +208,70 @@ def test_each_image_is_mixed_by_one_share(rng, monkeypatch):
     game.discriminator_loss(mt.Tensor(rng.random((6, 1, 8, 8), np.float32)))
     assert seen[0].shape == (6, 1, 1, 1) and len(np.unique(seen[0])) == 6 and seen[0].dtype == np.float32
     assert 0 <= seen[0].min() and seen[0].max() < 1
+
+
+# ---- a discriminator that learns the classes too
+
+
+def check_labelled(kind):
+    """With Z = sum exp f: D = Z / (Z + 1) is real, exp f_y / Z the class (Salimans et al. 2016, section 5)."""
+    rng = np.random.default_rng(2)
+    scores = {"real": rng.standard_normal((4, 3)), "false": rng.standard_normal((4, 3))}
+    labels, tensors = np.array([0, 2, 1, 2]), {name: tensor(value) for name, value in scores.items()}
+
+    class Fixed(nn.Module):
+        """As if x were the scores themselves."""
+
+        latent, last = 2, nn.Parameter(np.zeros(1))
+
+        def forward(self, x):
+            return x
+
+    game = kind(Fixed(), Fixed(), labelled=True)
+    game.noise = lambda count, random=None: tensors["false"]
+    loss = game.discriminator_loss(tensors["real"], labels)
+    real, false = (np.exp(value).sum(axis=1) for value in scores.values())
+    exact = -np.log(real / (real + 1)).mean() - np.log(1 / (false + 1)).mean()
+    exact -= np.log(np.exp(scores["real"][np.arange(4), labels]) / real).mean()
+    assert abs(loss.item() - exact) < 1e-12
+    assert abs(game.generator_loss(4).item() + np.log(false / (false + 1)).mean()) < 1e-12
+    loss.backward()
+    class_share = np.exp(scores["real"]) / real[:, None]
+    expected = class_share * (real / (real + 1))[:, None] - np.eye(3)[labels]
+    np.testing.assert_allclose(tensors["real"].grad.numpy(), expected / 4, atol=1e-12)
+
+
+class ClassesForgotten(GAN):
+    def discriminator_loss(self, real, labels=None, **settings):
+        false = self.noise(len(real)).detach()
+        return self.judged(self.logits(real), self.logits(false))
+
+
+class LargestForAll(GAN):
+    def _logit(self, scores):
+        return scores.max(axis=1)
+
+
+class SumOfScores(GAN):
+    def _logit(self, scores):
+        return scores.sum(axis=1)
+
+
+def test_a_discriminator_that_learns_the_classes():
+    check_labelled(GAN)
+    with pytest.raises(
+        ValueError, match=r"^discriminator_loss: labels expects those of the real x, as the game is lab"
+    ):
+        GAN(None, None, labelled=True).discriminator_loss(tensor(REAL))
+    far = tensor([[-900.0, 3.0, -2.0], [800.0, 0.0, 1.0]])
+    logits = GAN(None, lambda x: x, labelled=True).logits(far).numpy()
+    np.testing.assert_allclose(logits, [np.logaddexp(3, -2), 800], rtol=1e-12)
+
+
+@pytest.mark.parametrize("fault", [ClassesForgotten, LargestForAll, SumOfScores])
+def test_a_fault_in_the_classes_is_caught(fault):
+    with pytest.raises(AssertionError):
+        check_labelled(fault)
 
 
 # ---- the penalty of WGAN-GP
@@ -460,6 +525,28 @@ def test_where_the_densities_are_equal_it_says_one_half():
 def test_a_fault_in_what_the_discriminator_is_trained_on_is_caught(fault):
     with pytest.raises(AssertionError):
         check_trained(fault, P, Q)
+
+
+# ---- eight Gaussians
+
+
+@pytest.mark.slow  # 30 s of computing each
+@pytest.mark.parametrize("seed", range(5))
+def test_wgan_gp_covers_all_of_eight_gaussians(seed):
+    """The setting of the lesson: at least 5 % of the points are good ones of each mode, and 80 % are good at all."""
+    modes = 2 / 1.414 * np.array([[math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)] for k in range(8)])
+    sigma, source, steps, per_epoch = 0.02 / 1.414, mt.Generator(seed), 3000, 75
+    nets = models.MLPGenerator(2, 2, 128, generator=source), models.MLPDiscriminator(2, 128, generator=source)
+    game = GAN(*nets, "wasserstein", 0.1, random=source)
+    optimizers = [Adam(net.parameters(), lr=1e-3, betas=(0.5, 0.9)) for net in nets]
+    real = modes[source.integers(0, 8, per_epoch * 256)] + sigma * source.normal((per_epoch * 256, 2))
+    batches = [(part, np.zeros(256, int)) for part in np.split(real.astype(np.float32), per_epoch)]
+    schedules = [LambdaLR(each, lambda step: min(1.0, 2 * (1 - step / steps))) for each in optimizers]
+    AdversarialTrainer(game, *optimizers, train_loader=batches, schedules=schedules, progress=False).fit(40)
+    distances = np.linalg.norm(game.sample(10_000, random=mt.Generator(98)).numpy()[:, None] - modes, axis=2)
+    good = distances.min(axis=1) < 3 * sigma
+    shares = np.bincount(distances.argmin(axis=1)[good], minlength=8) / len(good)
+    assert shares.min() >= 0.05 and good.mean() >= 0.8, (shares, good.mean())
 
 
 # ---- arguments

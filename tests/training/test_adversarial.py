@@ -104,6 +104,16 @@ def test_the_generators_step_asks_nothing_of_the_discriminators_parameters(rng, 
     assert all(p.requires_grad for p in game.parameters()), "they learn again in the next step"
 
 
+def test_labels_reach_a_game_that_asks_for_them(rng):
+    seen = []
+    game = models.GAN(models.MLPGenerator(2, 4, 8, 1), models.MLPDiscriminator(4, 8, 1), labelled=True)
+    game.discriminator_loss = lambda real, labels: seen.append(labels.copy()) or game.discriminator(real).mean()
+    game.logits = game.discriminator
+    data = [(x, np.arange(len(x))) for x, _ in batches(rng)]
+    trainer_of(game, data).fit(1)
+    assert all(np.array_equal(a, b) for a, (_, b) in zip(seen, data, strict=True))
+
+
 def make(folder, **settings):
     game = game_of("wasserstein", 0.1)
     own = optimizers_of(game)
