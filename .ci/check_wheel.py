@@ -7,7 +7,10 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Each folder of the checkout, where it lies in the wheel, and which of its files belong there.
 SHIPPED = {
-    "minitorch_cv": ("minitorch_cv", ("**/*.py", "**/*.npz", "**/*.txt", "py.typed")),
+    "minitorch_cv": (
+        "minitorch_cv",
+        ("**/*.py", "**/*.npz", "**/*.txt", "py.typed", "weights/trained/[!.]*.safetensors"),
+    ),
     "kernels": ("minitorch_cv/kernels", ("**/*.py", "**/*.cu", "**/*.h")),
     "lessons": ("minitorch_cv/lessons", ("*.py",)),
 }
