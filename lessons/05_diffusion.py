@@ -459,11 +459,12 @@ grid = np.stack(np.meshgrid(np.linspace(-2.4, 2.4, 13), np.linspace(-2.4, 2.4, 1
 fine = np.stack(np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120)), axis=-1)
 for axis, t in zip(axes, (10, 60, 150), strict=True):
     a = plane.alpha_bars[t]
-    some = np.sqrt(a) * draw(4000) + np.sqrt(1 - a) * rng.standard_normal((4000, 2))
+    noise = rng.standard_normal((4000, 2))
+    some = np.sqrt(a) * draw(4000) + np.sqrt(1 - a) * noise
     with mt.no_grad():
         learned = [plane_net(mt.Tensor(x.astype(np.float32)), np.full(len(x), t)).numpy() for x in (grid, some)]
     wanted = true_eps(grid, a), true_eps(some, a)
-    excess, least = ((learned[1] - wanted[1]) ** 2).mean(), 1 - (wanted[1] ** 2).mean()
+    excess, least = ((learned[1] - wanted[1]) ** 2).mean(), ((noise - wanted[1]) ** 2).mean()
     density = np.exp(np.logaddexp.reduce(log_parts(fine.reshape(-1, 2), a), axis=1)).reshape(120, 120)
     axis.contourf(fine[..., 0], fine[..., 1], density, levels=12, cmap="Greys", alpha=0.6)
     for values, color, width in ((wanted[0], ORANGE, 0.012), (learned[0], BLUE, 0.004)):
