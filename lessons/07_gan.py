@@ -857,8 +857,8 @@ lesson.figure(figure, "dcgan_over_time")
 # %% [markdown]
 # The labelled run is the beginning of that which made the shipped G: the same seed, so that the same $z$ grow into the
 # same digits; 7,500 steps in all, the rates falling to zero over the second half. The losses tell little: each is
-# relative to an opponent who learns too. At the end of the plain game $D = 1/2$, and D's loss is $\log 4 = 1.39$; as long
-# as it is lower, D still tells them apart. In the labelled game the cross-entropy is in D's loss as well.
+# relative to an opponent who learns too. At the end of the plain game $D = 1/2$, and D's loss is $\log 4 = 1.39$; as
+# long as it is lower, D still tells them apart. In the labelled game the cross-entropy is in D's loss as well.
 #
 # **A walk through the noise.** If G had learned its digits by heart, it would jump from one to the next. Four pairs
 # $z_0, z_1$, and points between. In many dimensions $|z|$ is close to $\sqrt{32}$; the straight line between two leaves
