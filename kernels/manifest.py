@@ -29,6 +29,13 @@ def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> li
     return [Body(name, "cpu", ("float32", "float64"), module, name, error_bound) for name in operations]
 
 
+def _on_cuda(stem: str, *operations: str, error_bound: float | None = None) -> list[Body]:
+    """The bodies in kernels/cuda/<stem>.py: the same on a GPU and on the simulator."""
+    module = f"minitorch_cv.kernels.cuda.{stem}"
+    devices = "cuda", "cuda-sim"
+    return [Body(name, device, ("float32",), module, name, error_bound) for name in operations for device in devices]
+
+
 BODIES: list[Body] = [
     *_on_cpu("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
     *_on_cpu("batch_norm", "batch_norm_train", "batch_norm_relu_train", "batch_norm_eval", "batch_norm_relu_eval"),
@@ -45,6 +52,7 @@ BODIES: list[Body] = [
     *(b._replace(takes_integers=True) for b in _on_cpu("pool2d", "max_pool2d_input_gradient")),
     *_on_cpu("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
+    *_on_cuda("activation", "relu"),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.

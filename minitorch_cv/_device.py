@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
-DEVICES = ("cpu", "cuda")
+from ._simulated_array import SimulatedArray, simulated, simulated_numpy
+
+DEVICES = ("cpu", "cuda", "cuda-sim")
 
 
 def array_namespace(array: Any) -> ModuleType:
     """The library that computes on `array`: NumPy, or CuPy for CuPy's arrays."""
+    if isinstance(array, SimulatedArray):
+        return simulated_numpy
     if isinstance(array, np.ndarray) or "cupy" not in sys.modules:
         return np
     return sys.modules["cupy"].get_array_module(array)
@@ -26,11 +30,15 @@ def is_array(value: Any) -> bool:
 
 def device_of(array: Any) -> str:
     """The name of the device on which `array` lives."""
+    if isinstance(array, SimulatedArray):
+        return "cuda-sim"
     return "cpu" if isinstance(array, (np.ndarray, np.generic)) else "cuda"
 
 
 def to_numpy(array: Any) -> np.ndarray:
     """The same values as a NumPy array; shares memory where they are on the CPU already."""
+    if isinstance(array, SimulatedArray):
+        return array.get()
     if isinstance(array, np.ndarray):
         return array
     return np.asarray(array) if isinstance(array, np.generic) else array.get()
@@ -47,6 +55,8 @@ def to_device(array: Any, device: str) -> Any:
         return array
     if device == "cpu":
         return to_numpy(array)
+    if device == "cuda-sim":
+        return simulated(np.array(to_numpy(array), order="K"))
     usable, reason = usable_gpu()
     if not usable:
         raise RuntimeError(f"to: device 'cuda' cannot be used here: {reason}")

@@ -1,0 +1,1 @@
+"""Runs CUDA kernels on a processor, without a GPU, and finds their mistakes."""
