@@ -1,60 +1,146 @@
-"""Builds a `.cu` file for the processor and launches its kernels on NumPy arrays (to be replaced by the real one)."""
+"""A `.cu` file built for the processor, whose kernels are launched on NumPy arrays."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).parent
-NAMES = re.compile(r'extern\s+"C"\s+__global__[^(]*?(?:__launch_bounds__\s*\([^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(')
+FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+ORDERS = ("forward", "reverse", "random")
+MAX_THREADS, MAX_GRID, MAX_SHARED_BYTES = 1024, (2**31 - 1, 65535, 65535), 227 << 10
+"""CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
+
+KERNEL = re.compile(
+    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(\w+)[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\('
+)
+DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
 
 class KernelError(RuntimeError):
-    """A kernel did what no kernel may do."""
+    """A kernel that cannot be compiled, or did what no kernel may do."""
+
+
+@functools.cache
+def compiler() -> str:
+    """The C++ compiler: $MINITORCH_CV_CXX, or the first of g++ and clang++. Raises RuntimeError without one."""
+    named = os.environ.get("MINITORCH_CV_CXX")
+    for name in [named] if named else ["g++", "clang++"]:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RuntimeError(
+        f"the simulator of CUDA kernels needs a C++ compiler; there is no {named or 'g++ or clang++'}. "
+        "Debian and Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install; "
+        "Windows: WSL with one of these"
+    )
+
+
+def folder() -> Path:
+    """Where built kernels are kept: $MINITORCH_CV_CACHE, or the user's cache."""
+    configured = os.environ.get("MINITORCH_CV_CACHE")
+    if configured:
+        return Path(configured) / "simulator"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv" / "simulator"
+
+
+def without_comments(text: str) -> str:
+    """The source with its comments blanked, lines kept."""
+    return re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.DOTALL)
 
 
 class SimulatedModule:
-    def __init__(self, path: Path):
-        text = path.read_text()
-        text = re.sub(r"//.*", "", text)
-        names = re.findall(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(', text)
-        unit = f'#include "{HERE}/runtime.h"\n#include "{path.resolve()}"\n' + "".join(f"CUSIM_EXPORT({n})\n" for n in names)
-        flags = ["-std=c++17", "-O2", "-g", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=fast", "-w"]
-        headers = "".join(p.read_text() for p in [*HERE.glob("*.h"), *path.parent.glob("*.h")])
-        key = hashlib.sha256((unit + text + headers).encode()).hexdigest()[:16]
-        library = Path(tempfile.gettempdir()) / f"simulated-{os.getuid()}" / f"{path.stem}-{key}.so"
-        if not library.exists():
-            library.parent.mkdir(exist_ok=True)
-            source = library.with_suffix(".cpp")
-            source.write_text(unit)
-            temporary = library.with_suffix(f".{os.getpid()}")
-            done = subprocess.run(["g++", *flags, "-o", temporary, source], capture_output=True, text=True)
-            if done.returncode:
-                raise KernelError(done.stderr)
-            os.replace(temporary, library)
-        self.library = ctypes.CDLL(str(library))
+    """The kernels of one file. Each is `extern "C" __global__ void name(...)`.
 
-    def launch(self, kernel, grid, block, values, shared_bytes=0):
-        function = getattr(self.library, f"{kernel}__launch")
+    order: in which the threads of a block take turns, one of `ORDERS`; seed: of the random order.
+    """
+
+    def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
+        if order not in ORDERS:
+            raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
+        self.path, self.order, self.seed = Path(path), ORDERS.index(order), seed
+        text = self.path.read_text(encoding="utf-8")
+        found = KERNEL.findall(without_comments(text))
+        self.thread_limits = {name: int(bound) if bound.isdigit() else MAX_THREADS for bound, name in found}
+        self.library = ctypes.CDLL(str(_built(self.path, text, tuple(self.thread_limits), tuple(options))))
+
+    def launch(
+        self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
+    ) -> None:
+        """Run `kernel`. values: an array for each pointer (None: a null pointer), a NumPy scalar for each number.
+
+        Raises ValueError for a launch outside CUDA's limits; KernelError, with block, thread, file and line, for a
+        barrier that not all threads reach, a wrong mask, or copies that nobody waited for.
+        """
+        shape = [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
+        self._check(kernel, shape, shared_bytes)
+        cells = [np.array(_address(v) if v is None or isinstance(v, np.ndarray) else v) for v in values]
+        pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
+        function = getattr(self.library, f"launch_{kernel}")
         function.restype = ctypes.c_char_p
-        pointers, keep = (ctypes.c_void_p * len(values))(), []
-        for i, value in enumerate(values):
-            if value is None:
-                value = np.array(0, np.uintp)
-            elif isinstance(value, np.ndarray):
-                value = np.array(value.ctypes.data, np.uintp)
-            else:
-                value = np.asarray(value)
-            keep.append(value)
-            pointers[i] = value.ctypes.data
-        dims = [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
-        error = function(pointers, (ctypes.c_uint * 6)(*dims), ctypes.c_size_t(shared_bytes))
-        if error:
-            raise KernelError(f"{kernel}: {error.decode()}")
+        told = function(
+            pointers,
+            (ctypes.c_uint * 6)(*shape),
+            ctypes.c_size_t(shared_bytes),
+            ctypes.c_int(self.order),
+            ctypes.c_uint64(self.seed),
+        )
+        if told:
+            what, at_block, thread, file, line = told.decode().split("\t")
+            raise KernelError(f"{kernel}: {what}: block ({at_block}) thread ({thread}) at {file or self.path}:{line}")
+
+    def _check(self, kernel: str, shape: list[int], shared_bytes: int) -> None:
+        if kernel not in self.thread_limits:
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.thread_limits)}")
+        threads = shape[3] * shape[4] * shape[5]
+        if not 1 <= threads <= self.thread_limits[kernel] or shape[5] > 64:
+            limit = self.thread_limits[kernel]
+            raise ValueError(f"{kernel}: block expects 1 to {limit} threads, 64 at most along z; it is {shape[3:]}")
+        if any(not 1 <= n <= limit for n, limit in zip(shape[:3], MAX_GRID, strict=True)):
+            raise ValueError(f"{kernel}: grid expects 1 to {MAX_GRID} blocks; it is {shape[:3]}")
+        if not 0 <= shared_bytes <= MAX_SHARED_BYTES:
+            raise ValueError(f"{kernel}: shared_bytes expects 0 to {MAX_SHARED_BYTES}; it is {shared_bytes}")
+
+
+def _address(array: np.ndarray | None) -> np.uintp:
+    return np.uintp(0 if array is None else array.ctypes.data)
+
+
+def _built(path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...]) -> Path:
+    """The library of these kernels, built if it is not there already."""
+    headers = [*sorted(HERE.glob("*.h")), *sorted(path.parent.glob("*.h"))]
+    source = "\n".join(
+        [
+            f'#include "{HERE / "cuda.h"}"',
+            f'#line 1 "{path.resolve()}"',
+            DYNAMIC.sub(r"DYN_SHARED(\1, \2);", text),
+            *(f"SIMULATOR_EXPORT({name})" for name in kernels),
+            "",
+        ]
+    )
+    parts = [source, *(header.read_text(encoding="utf-8") for header in headers), compiler(), *FLAGS, *options]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    library = folder() / f"{path.stem}-{key}.so"
+    if library.exists():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as building:
+        unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / library.name
+        unit.write_text(source, encoding="utf-8")
+        command = [compiler(), *FLAGS, *options, "-I", str(path.resolve().parent), "-o", str(built), str(unit)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}")
+        os.replace(built, library)
+    return library

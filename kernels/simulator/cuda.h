@@ -1,0 +1,282 @@
+// The words of CUDA C++ that kernels use, as plain C++17 for the simulator: qualifiers, vector types, indices, barriers,
+// shuffles and votes, atomics, mathematical functions; and of cuda/device.h, cp.async and mma.sync.
+#pragma once
+#define CUDA_SIMULATOR 1
+#include "runtime.h"
+
+// ---- qualifiers ----------------------------------------------------------------------------------------------------
+
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static
+#define __forceinline__ inline __attribute__((always_inline))
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static __attribute__((section(SIMULATOR_SHARED_SECTION)))
+// "extern __shared__ T name[];" becomes this before it is compiled.
+#define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(simulator::dynamic_shared)
+
+// ---- vector types --------------------------------------------------------------------------------------------------
+
+#define SIMULATOR_VECTORS(T, name)                                                                                   \
+    struct alignas(2 * sizeof(T)) name##2 { T x, y; };                                                               \
+    struct alignas(4 * sizeof(T)) name##4 { T x, y, z, w; };                                                         \
+    static inline name##2 make_##name##2(T x, T y) { return {x, y}; }                                                \
+    static inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
+SIMULATOR_VECTORS(float, float)
+SIMULATOR_VECTORS(int, int)
+SIMULATOR_VECTORS(unsigned, uint)
+
+// ---- who and where a thread is -------------------------------------------------------------------------------------
+
+#define threadIdx (simulator::current->thread)
+#define blockIdx (simulator::block_index)
+#define blockDim (simulator::block)
+#define gridDim (simulator::grid)
+#define warpSize 32
+
+// ---- barriers ------------------------------------------------------------------------------------------------------
+
+#define SIMULATOR_CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+static inline void __syncthreads(SIMULATOR_CALLER) { simulator::wait_for_block(file, line); }
+static inline void __syncwarp(unsigned mask = 0xffffffffu, SIMULATOR_CALLER) {
+    simulator::wait_for_lanes(mask, nullptr, file, line);
+}
+static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+static inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+// ---- shuffles and votes: they move values between lanes, and do not order memory -------------------------------------
+
+namespace simulator {
+
+SIMULATOR_OWN static void exchange(Fiber* warp, unsigned mask) {
+    for (int lane = 0; lane < LANES; ++lane) {
+        if (!(mask >> lane & 1) || warp[lane].number >= thread_count) continue;
+        const int source = warp[lane].source;
+        if (!(mask >> source & 1) || warp[source].number >= thread_count) {
+            fail_here("a shuffle reads from a lane that is not in the mask", &warp[lane]);
+            return;
+        }
+        warp[lane].result = warp[source].value;
+    }
+}
+
+SIMULATOR_OWN static void vote(Fiber* warp, unsigned mask) {
+    uint64_t found = 0;
+    for (int lane = 0; lane < LANES; ++lane)
+        if (mask >> lane & 1 && warp[lane].number < thread_count && warp[lane].value) found |= 1ull << lane;
+    for (int lane = 0; lane < LANES; ++lane)
+        if (mask >> lane & 1) warp[lane].result = found;
+}
+
+template <class T> static inline T shuffle(unsigned mask, T value, int source, const char* file, int line) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+    Fiber* fiber = current;
+    fiber->value = 0;
+    memcpy(&fiber->value, &value, sizeof value);
+    fiber->source = source;
+    wait_for_lanes(mask, exchange, file, line);
+    memcpy(&value, &fiber->result, sizeof value);
+    return value;
+}
+
+static inline unsigned ballot(unsigned mask, bool value, const char* file, int line) {
+    current->value = value;
+    wait_for_lanes(mask, vote, file, line);
+    return unsigned(current->result);
+}
+
+// The source lane, within sections of `width` lanes; a lane whose source lies outside of its section reads itself.
+static inline int indexed(int source, int width) { return (current->lane & ~(width - 1)) | (source & (width - 1)); }
+static inline int above(int delta, int width) {
+    const int lane = current->lane;
+    return (lane & (width - 1)) + delta >= width ? lane : lane + delta;
+}
+static inline int below(int delta, int width) {
+    const int lane = current->lane;
+    return (lane & (width - 1)) < delta ? lane : lane - delta;
+}
+static inline int crossed(int bits, int width) {
+    const int lane = current->lane, source = lane ^ bits;
+    return (source & ~(width - 1)) > (lane & ~(width - 1)) ? lane : source;
+}
+
+}  // namespace simulator
+
+template <class T> static inline T __shfl_sync(unsigned mask, T value, int source, int width = 32, SIMULATOR_CALLER) {
+    return simulator::shuffle(mask, value, simulator::indexed(source, width), file, line);
+}
+template <class T>
+static inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, SIMULATOR_CALLER) {
+    return simulator::shuffle(mask, value, simulator::above(int(delta), width), file, line);
+}
+template <class T>
+static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, SIMULATOR_CALLER) {
+    return simulator::shuffle(mask, value, simulator::below(int(delta), width), file, line);
+}
+template <class T> static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, SIMULATOR_CALLER) {
+    return simulator::shuffle(mask, value, simulator::crossed(bits, width), file, line);
+}
+static inline unsigned __ballot_sync(unsigned mask, int value, SIMULATOR_CALLER) {
+    return simulator::ballot(mask, value != 0, file, line);
+}
+static inline int __any_sync(unsigned mask, int value, SIMULATOR_CALLER) {
+    return simulator::ballot(mask, value != 0, file, line) != 0;
+}
+static inline int __all_sync(unsigned mask, int value, SIMULATOR_CALLER) {
+    return simulator::ballot(mask, value == 0, file, line) == 0;
+}
+
+// ---- atomics: a thread is never interrupted within one -----------------------------------------------------------------
+
+namespace simulator {
+template <class T> struct Same { using type = T; };  // the value's type follows the pointer's, as in CUDA
+template <class T, class Change> SIMULATOR_OWN static T atomically(T* address, Change change) {
+    const T old = *address;
+    *address = change(old);
+    return old;
+}
+}  // namespace simulator
+#define SIMULATOR_ATOMIC(name, expression)                                                                           \
+    template <class T> static inline T name(T* address, typename simulator::Same<T>::type value) {                   \
+        return simulator::atomically(address, [=](T old) { return T(expression); });                                 \
+    }
+SIMULATOR_ATOMIC(atomicAdd, old + value)
+SIMULATOR_ATOMIC(atomicSub, old - value)
+SIMULATOR_ATOMIC(atomicMax, old > value ? old : value)
+SIMULATOR_ATOMIC(atomicMin, old < value ? old : value)
+SIMULATOR_ATOMIC(atomicExch, (void(old), value))
+template <class T>
+static inline T atomicCAS(T* address, typename simulator::Same<T>::type expected, typename simulator::Same<T>::type value) {
+    return simulator::atomically(address, [=](T old) { return old == expected ? value : old; });
+}
+
+// ---- mathematical functions ------------------------------------------------------------------------------------------
+
+template <class T> static inline T __ldg(const T* address) { return *address; }
+#define __expf expf  // glibc has names of its own with two underscores
+#define __logf logf
+static inline float __fdividef(float a, float b) { return a / b; }
+static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+template <class To, class From> static inline To simulator_bits(From from) {
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+static inline float __uint_as_float(unsigned u) { return simulator_bits<float>(u); }
+static inline unsigned __float_as_uint(float f) { return simulator_bits<unsigned>(f); }
+static inline float __int_as_float(int i) { return simulator_bits<float>(i); }
+static inline int __float_as_int(float f) { return simulator_bits<int>(f); }
+static inline int __popc(unsigned u) { return __builtin_popcount(u); }
+static inline int __clz(int u) { return u ? __builtin_clz(unsigned(u)) : 32; }
+static inline int __ffs(int u) { return __builtin_ffs(u); }
+static inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned(uint64_t(a) * b >> 32); }
+template <class T> static constexpr T min(T a, T b) { return b < a ? b : a; }
+template <class T> static constexpr T max(T a, T b) { return a < b ? b : a; }
+
+// ---- cp.async: copies arrive when they are waited for, never before, so that a forgotten wait shows ------------------
+
+static inline void cp_async16(void* to, const void* from, bool valid, SIMULATOR_CALLER) {
+    simulator::Fiber* fiber = simulator::current;
+    if (uintptr_t(to) % 16 || (valid && uintptr_t(from) % 16)) {
+        simulator::fail("cp.async of 16 bytes from or to an address that is no multiple of 16", fiber, file, line);
+        simulator::yield();
+    }
+    if (fiber->copies_under_way == simulator::MAX_COPIES) {
+        simulator::fail("more cp.async under way than the simulator keeps", fiber, file, line);
+        simulator::yield();
+    }
+    simulator::Copy& copy = fiber->copies[fiber->copies_under_way++];
+    copy = {to, from, 16, valid ? 16 : 0, line, file};
+    simulator::watch_copy_begins(copy);
+}
+static inline void cp_async_commit() {
+    simulator::Fiber* fiber = simulator::current;
+    if (fiber->groups == simulator::MAX_GROUPS) abort();
+    fiber->group_ends[fiber->groups++] = fiber->copies_under_way;
+}
+template <int N> static inline void cp_async_wait() {  // until at most N groups are under way
+    simulator::Fiber* fiber = simulator::current;
+    const int arriving = fiber->groups - N;
+    if (arriving <= 0) return;
+    const int end = fiber->group_ends[arriving - 1];
+    for (int i = 0; i < end; ++i) {
+        const simulator::Copy& copy = fiber->copies[i];
+        memcpy(copy.to, copy.from, size_t(copy.valid_bytes));
+        memset(static_cast<char*>(copy.to) + copy.valid_bytes, 0, size_t(copy.bytes - copy.valid_bytes));
+        simulator::watch_copy_arrives(copy);
+    }
+    for (int i = end; i < fiber->copies_under_way; ++i) fiber->copies[i - end] = fiber->copies[i];
+    for (int g = arriving; g < fiber->groups; ++g) fiber->group_ends[g - arriving] = fiber->group_ends[g] - end;
+    fiber->copies_under_way -= end;
+    fiber->groups -= arriving;
+}
+
+// ---- mma.sync: D (16 x 8) += A (16 x K) B (K x 8), the fragments spread over the lanes as PTX has them ----------------
+
+static inline unsigned to_tf32(float x) {  // 10 bits of mantissa, rounded to nearest, ties away from zero
+    const unsigned u = __float_as_uint(x);
+    return (u & 0x7f800000u) == 0x7f800000u ? u : (u + 0x1000u) & ~0x1fffu;
+}
+
+namespace simulator {
+
+template <int K> static void multiply_add(Fiber* warp, const float (&A)[16][K], const float (&B)[K][8]) {
+    for (int lane = 0; lane < LANES; ++lane) {
+        const int group = lane >> 2, place = lane & 3;
+        float* d = static_cast<float*>(warp[lane].d);
+        for (int i = 0; i < 4; ++i) {
+            const int row = group + 8 * (i >> 1), column = 2 * place + (i & 1);
+            for (int k = 0; k < K; ++k) d[i] += A[row][k] * B[k][column];
+        }
+    }
+}
+
+static inline float half_of_pair(unsigned pair, int half) { return __uint_as_float((half ? pair >> 16 : pair & 0xffffu) << 16); }
+
+SIMULATOR_OWN static void multiply_tf32(Fiber* warp, unsigned mask) {
+    if (mask != 0xffffffffu) return fail_here("mma.sync expects all 32 lanes", warp);
+    float A[16][8], B[8][8];
+    for (int lane = 0; lane < LANES; ++lane) {
+        const int group = lane >> 2, place = lane & 3;
+        const unsigned *a = static_cast<const unsigned*>(warp[lane].a), *b = static_cast<const unsigned*>(warp[lane].b);
+        for (int i = 0; i < 4; ++i) A[group + 8 * (i & 1)][place + 4 * (i >> 1)] = __uint_as_float(a[i] & ~0x1fffu);
+        for (int i = 0; i < 2; ++i) B[place + 4 * i][group] = __uint_as_float(b[i] & ~0x1fffu);
+    }
+    multiply_add(warp, A, B);
+}
+
+SIMULATOR_OWN static void multiply_bf16(Fiber* warp, unsigned mask) {
+    if (mask != 0xffffffffu) return fail_here("mma.sync expects all 32 lanes", warp);
+    float A[16][16], B[16][8];
+    for (int lane = 0; lane < LANES; ++lane) {
+        const int group = lane >> 2, place = lane & 3;
+        const unsigned *a = static_cast<const unsigned*>(warp[lane].a), *b = static_cast<const unsigned*>(warp[lane].b);
+        for (int half = 0; half < 2; ++half) {
+            for (int i = 0; i < 4; ++i)
+                A[group + 8 * (i & 1)][2 * place + half + 8 * (i >> 1)] = half_of_pair(a[i], half);
+            for (int i = 0; i < 2; ++i) B[2 * place + half + 8 * i][group] = half_of_pair(b[i], half);
+        }
+    }
+    multiply_add(warp, A, B);
+}
+
+static inline void multiply(Collective collective, float* d, const unsigned* a, const unsigned* b, const char* file,
+                            int line) {
+    current->a = a, current->b = b, current->d = d;
+    wait_for_lanes(0xffffffffu, collective, file, line);
+}
+
+}  // namespace simulator
+
+static inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SIMULATOR_CALLER) {
+    simulator::multiply(simulator::multiply_tf32, d, a, b, file, line);
+}
+static inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SIMULATOR_CALLER) {
+    simulator::multiply(simulator::multiply_bf16, d, a, b, file, line);
+}
