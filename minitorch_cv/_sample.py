@@ -135,7 +135,7 @@ def write(prefix: Path, images: np.ndarray, settings: Settings) -> list[Path]:
     """PREFIX.npz with all images, PREFIX.png with the first 100 side by side; the paths."""
     from . import viz
 
-    columns = 10 if settings.label == "all" else None
+    columns = 10 if settings.label == "all" or len(images) >= SHOWN else None
     figure = viz.image_grid(images[:SHOWN], columns)
     picture, arrays = (prefix.with_name(prefix.name + ending) for ending in (".png", ".npz"))
     with written_whole(arrays) as temporary, open(temporary, "wb") as file:
