@@ -671,6 +671,10 @@ lesson.figure(
 )
 
 # %% [markdown]
+# Two leaps are too few. From five on the judge reads nearly every digit; read its numbers together with the spread. Few
+# long steps land near the mean of what the noise could have become: typical digits, easily read, and too much alike.
+# More steps bring the variety of real digits back, and with it some that the judge misreads.
+#
 # **Guidance without a classifier** (Ho and Salimans 2022). In training every tenth label was dropped, so that the net
 # knows both guesses, with the label and without. Their difference is what the label says; exaggerate it:
 #
