@@ -805,6 +805,18 @@ ONES, T0 = mt.Tensor(np.ones((2, 3), np.float32)), np.zeros(2, int)
             "MLPDenoiser: label expects a net that was made with num_classes; this one takes none",
         ),
         (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1, 2, 3]),
+            "MLPDenoiser: label expects one for each of 2 images; it is of shape (3,)",
+        ),
+        (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1, 5]),
+            "MLPDenoiser: label expects whole numbers up to 4, which means none; it has 5",
+        ),
+        (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1.0, 2.0]),
+            "MLPDenoiser: label expects whole numbers up to 4, which means none; it has float64",
+        ),
+        (
             lambda: models.Diffusion(None, BETAS).sample((1, 1), steps=201),
             "Diffusion: ddim: steps expects a number from 1 to 200; it is 201",
         ),
