@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn, ops
+from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_numpy
 from .._random import Generator, default_generator
@@ -107,6 +108,7 @@ class VariationalAutoencoder(nn.Module):
     ) -> np.ndarray:
         """log 1/K sum_k p(x, z_k) / q(z_k | x) with K = `samples`, for each x (N,): nearer to log p(x) as K grows."""
         self._check(x)
+        whole_number(f"{type(self).__name__}: samples", samples, 1)
         weights = []
         with no_grad():
             mean, log_variance = self.encode(x)
@@ -120,7 +122,7 @@ class VariationalAutoencoder(nn.Module):
         return np.logaddexp.reduce(weights, axis=0) - math.log(samples)
 
     def sample(self, count: int, *, generator: Generator | None = None) -> Any:
-        """The expected x of `count` codes drawn from the prior."""
+        """The expected x of `count` codes drawn from the prior, in the shape in which the net decodes."""
         parameter = next(self.parameters())
         z = self._source(generator).normal((count, self.latent), dtype=parameter.dtype)
         return self.expected(Tensor(z, device=parameter.device))

@@ -194,3 +194,8 @@ def test_pixels_up_to_255_are_refused(bound):
     message = r"^VAE: x expects values in 0 .. 1, as the likelihood is bernoulli; they are 0 to 255$"
     with pytest.raises(ValueError, match=message):
         getattr(models.VAE(3, 4, 2), bound)(x)
+
+
+def test_an_importance_weighted_bound_needs_a_sample():
+    with pytest.raises(ValueError, match=r"^VAE: samples expects 1 or more; it is 0$"):
+        models.VAE(3, 4, 2).importance_weighted_bound(mt.Tensor(np.zeros((1, 3), np.float32)), 0)
