@@ -1,4 +1,4 @@
-"""Training steps of the classic nets, the same lines for this package and for torch.
+"""Training steps of the classic nets, and sampling steps, the same lines for this package and for torch.
 
 A step takes a fresh batch of NumPy arrays (images NCHW), copies it into the library's tensors, lets go of the old
 gradients, computes the loss, goes backward and updates. Both sides start from the same weights and see the same
@@ -115,6 +115,22 @@ def inference(side: Side, x: Any) -> float:
         return (side.nets[0](x) ** 2).mean().item()
 
 
+def ancestral_step(side: Side, x: Any, noise: Any, t: Any) -> float:
+    """From x_T to x_T-1 of DDPM (Ho et al. 2020, algorithm 2), sigma^2 = beta."""
+    beta, kept = 0.02, np.prod(1 - np.linspace(1e-4, 0.02, 1000))
+    with side.no_grad():
+        guess = side.nets[0](x, t)
+        before = (x - guess * float(beta / np.sqrt(1 - kept))) * float(1 / np.sqrt(1 - beta)) + noise * float(beta**0.5)
+        return (before**2).mean().item()
+
+
+def decoding(side: Side, z: Any) -> float:
+    """Pixels from codes by the decoder of the VAE."""
+    net = side.nets[0]
+    with side.no_grad():
+        return (side.F.sigmoid(net.fc4(side.F.relu(net.fc3(z)))) ** 2).mean().item()
+
+
 # ---- batches
 
 
@@ -136,6 +152,18 @@ def noisy_images(n: int, size: int) -> Callable:
         return {"x": x, "noise": noise, "signal": signal, "spread": spread, "t": t}
 
     return draw
+
+
+def pure_noise(n: int, size: int) -> Callable:
+    def draw(rng: np.random.Generator) -> dict[str, np.ndarray]:
+        x, noise = (rng.standard_normal((n, 3, size, size), dtype=np.float32) for _ in range(2))
+        return {"x": x, "noise": noise, "t": np.full(n, 999)}
+
+    return draw
+
+
+def codes(n: int, latent: int, name: str) -> Callable:
+    return lambda rng: {name: rng.standard_normal((n, latent), dtype=np.float32)}
 
 
 def images_and_codes(n: int, size: int, latent: int) -> Callable:
@@ -247,6 +275,32 @@ JOBS: dict[str, Job] = {
         (1.0,),
         (0.80,),
         training=False,
+    ),
+    "ddpm_unet_sampling": Job(
+        "DDPM U-Net, small, a sampling step, 32x32, batch 16",
+        {"ddpm_unet_small": {}},
+        pure_noise(16, 32),
+        ancestral_step,
+        (1.0,),
+        ours_only=NO_DROPOUT,
+        training=False,
+    ),
+    "dcgan_sampling": Job(
+        "DCGAN, sampling, 32x32, batch 64",
+        {"dcgan_generator": {}},
+        codes(64, 100, "x"),
+        inference,
+        (1.0,),
+        training=False,
+    ),
+    "vae_sampling": Job(
+        "VAE 784-400-20, sampling, batch 128",
+        {"vae": {}},
+        codes(128, 20, "z"),
+        decoding,
+        (1.0,),
+        training=False,
+        channels_last=False,
     ),
     "tiny": Job(
         "ResNet-20 a quarter as wide, 16x16, batch 4 (tries the benchmark)",

@@ -304,8 +304,8 @@ lesson.figure(figure, "bound")
 
 # %% [markdown]
 # The best $q$ takes one of the two peaks, and loses little more than $\ln 2$: it says "here", where the truth is "here or
-# there". (The rest is the shape of a peak, which is not quite Gaussian.) Training can do two things about the gap. It can improve $q$; and it can change the *decoder*, so that posteriors
-# become simple. The bound rewards both.
+# there". (The rest is the shape of a peak, which is not quite Gaussian.) Training can do two things about the gap. It
+# can improve $q$; and it can change the *decoder*, so that posteriors become simple. The bound rewards both.
 #
 # Two expectations of the post lack their logarithm. It is not a matter of style: the printed value shows what then
 # stands there.
@@ -352,8 +352,8 @@ print(mt.check_gradient(kl_by_hand, kl_backward, {"m": m, "l": l}))
 print(f"ops.gaussian_kl differs by at most {abs(ops.gaussian_kl(m, l, 'none') - kl_by_hand(m, l)).max():.0e}")
 
 # %% [markdown]
-# **A gradient check is not enough here.** Take two mistakes that are often made: the $\frac12$ forgotten, and $l$ taken
-# for $\sigma$'s logarithm, that is, $e^{l/2}$ in place of $e^l$ in (2.10). Each formula has its own gradient, and can
+# **A gradient check is not enough here.** Take two mistakes that are often made: the $\frac12$ forgotten, and $\sigma$ put
+# for its square, that is, $e^{l/2}$ in place of $e^l$ in (2.10). Each formula has its own gradient, and can
 # be differentiated without any mistake. What is wrong is the *value*, and an independent value shows it: draw $z$ from
 # $q$, and average $\log q(z) - \log p(z)$.
 
@@ -652,8 +652,8 @@ lesson.figure(viz.image_grid(many, columns=14, title="84 samples of the shipped 
 # ## 8. Autoencoder against VAE
 #
 # The same layers, the same digits, the same number of epochs. First what each makes. A picture is judged by the shipped
-# net, which has seen neither of them: the bound says how probable the picture is among digits. All pictures are
-# binarised by sampling before.
+# net: the bound says how probable the picture is among digits. It has seen neither of the two, but it is no neutral
+# judge: it is a VAE too, and likes what a VAE draws. All pictures are binarised by sampling before.
 
 # %%
 lesson.section("8. Autoencoder against VAE")
@@ -731,7 +731,8 @@ lesson.figure(rows_of_pictures(rows, label_inches=1.2), "interpolations")
 
 # %% [markdown]
 # Halfway, the pictures of the autoencoder are *ghosts*: both digits at once, one over the other. In the default run they
-# are judged hardly better than the fading, which needs no net. The VAE bends strokes: in the second trio of the figure
+# are judged hardly better than the fading, which needs no net. (But so are its pictures at the *ends*: the judge dislikes
+# their style, and not the mixing alone. The ghosts are seen in the figure, and not in this number.) The VAE bends strokes: in the second trio of the figure
 # the bar becomes a ring without two digits ever lying over each other. Its pictures halfway are judged better than both
 # others, though worse than at their ends: not every point between two digits is a digit.
 #
@@ -790,8 +791,8 @@ lesson.figure(figure, "plane")
 # prior. They need not fill it evenly. The posteriors of *single* digits are what (2.7) weighs, and two numbers are few:
 # some classes are pushed far out to be told apart. Compare the bound with that of section 7.
 #
-# And look at the printed judgement of the decoded planes: in the default run the autoencoder's is no worse. Ten classes
-# leave few holes in a plane, and its picture was given the mean and the spread of the codes. With twenty numbers the
+# And look at the printed judgement of the decoded planes: in the default run the autoencoder's is even the better one.
+# Ten classes leave few holes in a plane, and its picture was given the mean and the spread of the codes. With twenty numbers the
 # same help was not enough, as the first figure of this section shows: it is in many dimensions that codes without a
 # distribution get lost.
 #
@@ -950,8 +951,8 @@ lesson.finish()
 # ## What was measured, and what to try next
 #
 # `results.json` holds the numbers of your run. They are of 4,000 digits; with all 60,000, and a larger net,
-# Burda, Grosse and Salakhutdinov report about 87 nats for a VAE with one layer of codes. The weights that ship with the package were chosen between two nets by the same held-out digits,
-# so that their figure is a little too good.
+# Burda, Grosse and Salakhutdinov report about 87 nats for a VAE with one layer of codes. The weights that ship with the
+# package were chosen between two nets by the same held-out digits, so that their figure is a little too good.
 #
 # 1. Derive (2.10) for two Gaussians $N(\mu, \sigma^2)$ and $N(m, s^2)$, and check it with `mt.check_gradient` and by
 #    Monte Carlo.

@@ -500,11 +500,12 @@ lesson.record(double_gradient_error=worst)
 #
 # Real points lie around eight places on a circle of radius 2, with $\sigma = 0.02$, all divided by 1.414. G turns two
 # numbers of noise into a point. It is easy to see here what is hard to see in pictures: whether G makes *all* kinds
-# of points. A mode is *covered* if at least 5 % of all points are good points of it; *good* is within $3 \sigma$ of
-# its middle, where 98.9 % of real points are ($1 - e^{-9/2}$).
+# of points. *Good* is a point within $3 \sigma$ of the middle of a mode, where 98.9 % of real points are
+# ($1 - e^{-9/2}$). A mode is *covered* if at least 5 % of all points are good points of it: that is stricter than
+# `training.mode_coverage`, which counts the points that are nearest to it.
 #
-# The plain game and WGAN-GP ($\lambda = 0.1$) get the same nets, the same number of steps, and a rate each that suits
-# them. The rates fall to zero over the second half: with $\sigma = 0.02$ a G that still moves misses its aim.
+# The plain game and WGAN-GP ($\lambda = 0.1$) get the same nets, the same number of steps of G (the critic takes several for
+# each), and a rate each that suits them. The rates fall to zero over the second half: with $\sigma = 0.02$ a G that still moves misses its aim.
 
 # %%
 lesson.section("5. Eight Gaussians")
@@ -668,7 +669,8 @@ for name, options, expected in (
 # package), says of each sample what it is and how sure it is: *recognised* is a probability over 0.9. It is an honest
 # judge only as far as it is right on digits that it has not seen, and some real digits are not recognised either. It
 # knows nothing but digits, so that it may be sure of mere noise too, and then of one class: look at the shares of the
-# classes as well. A thousand samples are drawn in a row from one seed, none chosen.
+# classes as well. A thousand samples are drawn in a row from one seed, none chosen
+# (`minitorch-cv sample dcgan_generator_digits --judge` draws another thousand, with shares a point or two away).
 
 # %%
 normalise = data.Normalize(0.5, 0.5)  # 0 .. 1 to -1 .. 1
@@ -855,8 +857,8 @@ quiet(axes[2], "digits recognised by the judge\n(left out where most are read as
 lesson.figure(figure, "dcgan_over_time")
 
 # %% [markdown]
-# The labelled run is the beginning of that which made the shipped G: the same seed, so that the same $z$ grow into the
-# same digits; 7,500 steps in all, the rates falling to zero over the second half. The losses tell little: each is
+# The labelled run is the beginning of that which made the shipped G: the same seed, so that the same $z$ grow mostly into
+# the same digits; 7,500 steps in all, the rates falling to zero over the second half. The losses tell little: each is
 # relative to an opponent who learns too. At the end of the plain game $D = 1/2$, and D's loss is $\log 4 = 1.39$; as
 # long as it is lower, D still tells them apart. In the labelled game the cross-entropy is in D's loss as well.
 #
@@ -907,7 +909,7 @@ index, to_train = nearest(flat, corpus)
 index_held_out, to_held_out = nearest(flat, others)
 _, to_as_many = nearest(flat, corpus[::4])
 _, real_to_train = nearest(others, corpus)
-print("mean distance to the nearest digit, in grey levels from -1 to 1 over 784 pixels:")
+print("mean Euclidean distance to the nearest digit, pixels from -1 to 1:")
 print(
     f"  to {len(corpus):,} training digits: samples {to_train.mean():.2f}, held-out digits {real_to_train.mean():.2f}"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from ._judge import DigitReport, judge_digits
 from ._random import Generator
 from .nn import Module, init
 from .weights import load_weights, trained_weights
+from .weights._trained import trained_names
 
 NAMES = tuple(name for name, entry in models.REGISTRY.items() if entry.samples)
 DIGITS = ("vae", "conv_vae", "dcgan_generator_digits", "ddpm_unet_digits")
 """Those whose images a judge of digits can read."""
+SHIPPED = tuple(name for name in NAMES if name in trained_names())
+"""Those whose trained weights come with the package."""
 BATCH = 50
 SHOWN = 100
 """Images in a grid at most."""
@@ -68,8 +72,11 @@ def load_sampler(name: str, weights: Path | None) -> tuple[Module, Path]:
     """
     try:
         path = trained_weights(name) if weights is None else weights
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; for others give --weights FILE") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no trained weights of {name} come with the package; "
+            f"give --weights FILE, or take one of {', '.join(SHIPPED)}"
+        ) from None
     with init.skipped():
         model = models.NAMES[name]()
     load_weights(model, path)
@@ -99,6 +106,8 @@ def settings_for(
     if classes:
         label = "all" if label is None else label
         guidance = 2.0 if guidance is None else guidance
+        if not math.isfinite(guidance):
+            raise ValueError(f"--guidance expects a finite number; it is {guidance}")
         if label != "all" and not 0 <= int(label) < classes:
             raise ValueError(f"--class expects 0 to {classes - 1}, or all; it is {label}")
     if walks:
@@ -135,7 +144,7 @@ def write(prefix: Path, images: np.ndarray, settings: Settings) -> list[Path]:
     """PREFIX.npz with all images, PREFIX.png with the first 100 side by side; the paths."""
     from . import viz
 
-    columns = 10 if settings.label == "all" else None
+    columns = 10 if settings.label == "all" or len(images) >= SHOWN else None
     figure = viz.image_grid(images[:SHOWN], columns)
     picture, arrays = (prefix.with_name(prefix.name + ending) for ending in (".png", ".npz"))
     with written_whole(arrays) as temporary, open(temporary, "wb") as file:

@@ -60,7 +60,7 @@ A photograph that cannot be read is named, and the others are classified; the ex
 
 SAMPLE_EXAMPLES = """\
 examples:
-  minitorch-cv sample vae                                      64 digits: vae.png and vae.npz
+  minitorch-cv sample conv_vae                                 64 digits: conv_vae.png and conv_vae.npz
   minitorch-cv sample ddpm_unet_digits --class 7 --guidance 2  sevens
   minitorch-cv sample ddpm_unet_digits --steps 10 --output drawn/ten
   minitorch-cv sample dcgan_generator_digits --judge           1,000 digits, and how good they are

@@ -137,7 +137,7 @@ def test_the_output_is_a_prefix_or_a_folder(weights, tmp_path, monkeypatch, caps
         (["resnet18"], "MODEL expects one of "),
         (
             ["ddpm_unet_small"],
-            "come with the package, .*digit_classifier.* 'ddpm_unet_small'; for others give --weights",
+            "no trained weights of ddpm_unet_small come with the package; give --weights FILE, or take one of",
         ),
         (["vae", "--weights", "none.pth"], "there is none at none.pth"),
         (["conv_vae", "--weights", "vae"], "does not fit ConvVAE"),
@@ -147,6 +147,7 @@ def test_the_output_is_a_prefix_or_a_folder(weights, tmp_path, monkeypatch, caps
         (["ddpm_unet_digits", "--weights", "ddpm_unet_digits", "--class", "10"], "--class expects 0 to 9, or all; it"),
         (["ddpm_unet_digits", "--weights", "ddpm_unet_digits", "--steps", "1001"], "steps expects .* 1 to 1000"),
         (["ddpm_unet_digits", "--weights", "ddpm_unet_digits", "--eta", "2"], "eta expects a number in 0 .. 1"),
+        (["ddpm_unet_digits", "--weights", "ddpm_unet_digits", "--guidance", "nan"], "--guidance expects a finite"),
         (["ddpm_unet_small", "--judge"], "--judge expects a model of digits, one of vae, .*; it is 'ddpm_unet_small'"),
         (
             ["vae", "--weights", "vae", "--judge", "--count", "64"],

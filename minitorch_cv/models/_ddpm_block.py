@@ -8,8 +8,23 @@ from typing import Any
 import numpy as np
 
 from .. import nn, ops
+from .._device import to_numpy
 from .._random import Generator
 from .._tensor import Tensor
+
+
+def checked_labels(net: str, label: Any, count: int, no_label: int | None) -> np.ndarray:
+    """`label` as whole numbers (count,), all `no_label` where it is None; raises ValueError for what is no label."""
+    if label is None:
+        return np.full(count, no_label)
+    label = np.asarray(to_numpy(label.data) if isinstance(label, Tensor) else label)
+    if label.shape != (count,):
+        raise ValueError(f"{net}: label expects one for each of {count} images; it is of shape {label.shape}")
+    known = np.isin(label, np.arange((no_label or 0) + 1))
+    if label.dtype.kind not in "iu" or not known.all():
+        strange = label.dtype if known.all() else label[~known][0]
+        raise ValueError(f"{net}: label expects whole numbers up to {no_label}, which means none; it has {strange}")
+    return label
 
 
 class TimeEmbedding(nn.Module):

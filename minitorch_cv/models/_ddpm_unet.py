@@ -10,7 +10,7 @@ import numpy as np
 from .. import nn, ops
 from .._random import Generator
 from .._tensor import Tensor
-from ._ddpm_block import Attention, Downsample, ResidualBlock, TimeEmbedding, Upsample, convolution
+from ._ddpm_block import Attention, Downsample, ResidualBlock, TimeEmbedding, Upsample, checked_labels, convolution
 
 
 class Level(nn.Module):
@@ -75,7 +75,8 @@ class DDPMUNet(nn.Module):
     Shapes:    x (N, in_channels, H, W) with H and W divisible by 2^(levels - 1); t (N,) whole numbers, 0 for the first
                step; label (N,) whole numbers up to num_classes, "no label" where None; y as x
     Units:     y in standard deviations of the noise
-    Raises:    ValueError for channels that are odd or no multiple of `groups`, or a t that is not (N,)
+    Raises:    ValueError for channels that are odd or no multiple of `groups`, an x of another shape, a t or a label
+               that is not (N,), a label that is none of the classes
     Source:    Ho et al. 2020, arXiv 2006.11239, appendix B; labels: Ho and Salimans 2022, arXiv 2207.12598.
                Weights uniform by Glorot and Bengio 2010, biases 0; the last convolution of each block and of the net 0
     """
@@ -131,12 +132,17 @@ class DDPMUNet(nn.Module):
         self.conv_out = convolution(widths[0], in_channels, 3, generator, zero=True)
 
     def forward(self, x: Any, t: Any, label: Any = None) -> Any:
+        channels, halvings = self.input_shape[1], len(self.down) - 1
+        if x.ndim != 4 or x.shape[1] != channels or x.shape[2] % 2**halvings or x.shape[3] % 2**halvings:
+            raise ValueError(
+                f"DDPMUNet: x expects (N, {channels}, H, W), H and W multiples of {2**halvings}; it is {x.shape}"
+            )
         if t.shape != x.shape[:1]:
             raise ValueError(f"DDPMUNet: t expects a step for each of {x.shape[0]} images; it is of shape {t.shape}")
         time = self.temb(Tensor(t, device=x.device, dtype=x.dtype))
         if self.label is not None:
-            none = np.full(x.shape[0], self.no_label)
-            time = time + self.label(Tensor(none if label is None else label, device=x.device))
+            labels = checked_labels("DDPMUNet", label, x.shape[0], self.no_label)
+            time = time + self.label(Tensor(labels, device=x.device))
         elif label is not None:
             raise ValueError("DDPMUNet: label expects a net that was made with num_classes; this one takes none")
         time = ops.silu(time)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import nn, ops
 from .._random import Generator
 from .._tensor import Tensor
-from ._ddpm_block import TimeEmbedding, linear
+from ._ddpm_block import TimeEmbedding, checked_labels, linear
 
 
 class MLPDenoiser(nn.Module):
@@ -17,6 +17,7 @@ class MLPDenoiser(nn.Module):
 
     Shapes:    x (N, features), t (N,) whole numbers, label (N,) up to `num_classes` or None, y as x
     Units:     y in standard deviations of the noise
+    Raises:    ValueError for a label that is not (N,), or none of the classes
     Source:    Ho et al. 2020, arXiv 2006.11239, appendix B, without the convolutions
     """
 
@@ -43,8 +44,8 @@ class MLPDenoiser(nn.Module):
     def forward(self, x: Any, t: Any, label: Any = None) -> Any:
         time = self.temb(Tensor(t, device=x.device, dtype=x.dtype))
         if self.label is not None:
-            none = np.full(x.shape[0], self.no_label)
-            time = time + self.label(Tensor(none if label is None else label, device=x.device))
+            labels = checked_labels("MLPDenoiser", label, x.shape[0], self.no_label)
+            time = time + self.label(Tensor(labels, device=x.device))
         elif label is not None:
             raise ValueError("MLPDenoiser: label expects a net that was made with num_classes; this one takes none")
         time, x = ops.silu(time), self.first(x)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn, ops
+from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import is_array, to_numpy
 from .._random import Generator, default_generator
@@ -23,7 +24,7 @@ VARIANCES = ("beta", "posterior")
 
 def linear_schedule(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> np.ndarray:
     """beta of each step, evenly spaced (Ho et al. 2020, section 4)."""
-    if not (steps >= 1 and 0 < first <= last < 1):
+    if not (whole_number("linear_schedule: steps", steps, 0) >= 1 and 0 < first <= last < 1):
         raise ValueError(
             f"linear_schedule: expects steps >= 1 and 0 < first <= last < 1; they are {steps}, {first} and {last}"
         )
@@ -35,7 +36,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 
     \bar a_t then falls like f, slowly at both ends (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17).
     """
-    if not (steps >= 1 and offset > 0 and 0 < largest < 1):
+    if not (whole_number("cosine_schedule: steps", steps, 0) >= 1 and offset > 0 and 0 < largest < 1):
         raise ValueError(
             "cosine_schedule: expects steps >= 1, offset > 0 and 0 < largest < 1; "
             f"they are {steps}, {offset} and {largest}"
@@ -117,6 +118,11 @@ class Diffusion(nn.Module):
         self.steps = len(self.betas)
         self.alphas = 1 - self.betas
         self.alpha_bars = np.cumprod(self.alphas)
+        if not (self.alpha_bars[0] < 1 and self.alpha_bars[-1] > 0):
+            raise ValueError(
+                "Diffusion: betas expects products of 1 - beta that differ from 1 and from 0 in float64; they go from "
+                f"{self.alpha_bars[0]:g} to {self.alpha_bars[-1]:g}"
+            )
         self.alpha_bars_before = np.concatenate([[1.0], self.alpha_bars[:-1]])
         self.posterior_variances = self.betas * (1 - self.alpha_bars_before) / (1 - self.alpha_bars)
 
@@ -149,6 +155,7 @@ class Diffusion(nn.Module):
 
     def _times(self, method: str, steps: int) -> np.ndarray:
         """From the last of all steps to the first, evenly spaced; one step is the last."""
+        steps = whole_number(f"Diffusion: {method}: steps", steps, 0)
         if not 1 <= steps <= self.steps:
             raise ValueError(f"Diffusion: {method}: steps expects a number from 1 to {self.steps}; it is {steps}")
         return np.linspace(self.steps - 1, 0, steps).round().astype(int)
@@ -184,7 +191,9 @@ class Diffusion(nn.Module):
         t = self._checked(t, x_t)
         if label is None:
             return self.net(x_t, t)
-        label = _array(label)
+        if not math.isfinite(guidance):
+            raise ValueError(f"Diffusion: guidance expects a finite number; it is {guidance}")
+        label = self._labels(label, x_t)
         if guidance == 1.0:
             return self.net(x_t, t, label)
         none = np.full(label.shape, self._no_label())
@@ -193,6 +202,14 @@ class Diffusion(nn.Module):
         both = self.net(ops.concatenate([x_t, x_t]), np.concatenate([t, t]), np.concatenate([label, none]))
         conditional, unconditional = both[: len(label)], both[len(label) :]
         return unconditional + (conditional - unconditional) * guidance
+
+    def _labels(self, label: Any, x: Tensor) -> np.ndarray:
+        """The labels as an array (N,)."""
+        self._no_label()
+        label = _array(label)
+        if label.shape != x.shape[:1]:
+            raise ValueError(f"Diffusion: label expects one for each of {x.shape[0]}; it is of shape {label.shape}")
+        return label
 
     def _no_label(self) -> int:
         none = getattr(self.net, "no_label", None)
@@ -214,7 +231,7 @@ class Diffusion(nn.Module):
         t = source.integers(0, self.steps, n)
         eps = Tensor(source.normal(x0.shape, dtype=x0.dtype), device=x0.device)
         if label is not None:
-            label = _array(label)
+            label = self._labels(label, x0)
             label = np.where(source.bernoulli(drop_label, n), self._no_label(), label)
         x_t = self.q_sample(x0, t, eps)
         said = self.net(x_t, t) if label is None else self.net(x_t, t, label)
@@ -228,6 +245,8 @@ class Diffusion(nn.Module):
         levels: how many grey values images in -1 .. 1 have; the last step then gives each its share of the normal
             distribution (eq. 13). None: x0 is continuous and the last step gives its density.
         """
+        if levels is not None:
+            whole_number("Diffusion: variational_bound: levels", levels, 2)
         source, n = self._source(generator), x0.shape[0]
         axes = tuple(range(1, x0.ndim))
         alpha_bar = self.alpha_bars[-1]
@@ -266,6 +285,8 @@ class Diffusion(nn.Module):
         generator: Generator | None = None,
     ) -> Tensor:
         """New data of this shape: by all steps (`ddpm`), or by `steps` of them (`ddim`, with `eta`)."""
+        if steps is None and eta != 0.0:
+            raise ValueError(f"Diffusion: sample: eta expects steps beside it; it is {eta}, and steps is None")
         walk = (
             self.ddpm(shape, label, guidance, generator=generator)
             if steps is None

@@ -172,7 +172,10 @@ def gradient_penalty(discriminator: Any, real: Tensor, false: Tensor, share: np.
 
 
 def optimal_discriminator(real_density: Any, false_density: Any) -> Any:
-    """D* = p / (p + p_G), the probability of "real" of the best D for a fixed G (Goodfellow et al. 2014, eq. 2)."""
+    """D* = p / (p + p_G), the probability of "real" of the best D for a fixed G (Goodfellow et al. 2014, eq. 2).
+
+    NaN where both are 0: nothing is ever seen there.
+    """
     return real_density / (real_density + false_density)
 
 

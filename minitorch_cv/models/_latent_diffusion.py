@@ -42,7 +42,9 @@ class LatentDiffusion(nn.Module):
         if diffusion.clip:
             raise ValueError("LatentDiffusion: diffusion expects clip=False: codes are not within -1 .. 1")
         self.first_stage, self.diffusion = first_stage, diffusion
-        parameter = next(diffusion.parameters())
+        parameter = next(diffusion.parameters(), None)
+        if parameter is None:
+            raise ValueError("LatentDiffusion: diffusion expects one of a net with parameters, as MLPDenoiser")
         (_, self.features), self.image_shape = diffusion.net.input_shape, tuple(first_stage.input_shape[1:])  # pyright: ignore
         self.register_buffer("mean", Tensor(np.zeros(self.features, parameter.dtype), device=parameter.device))
         self.register_buffer("deviation", Tensor(np.zeros(self.features, parameter.dtype), device=parameter.device))

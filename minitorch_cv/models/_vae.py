@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn, ops
+from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_numpy
 from .._random import Generator, default_generator
@@ -38,11 +39,11 @@ class VariationalAutoencoder(nn.Module):
     Likelihoods: "bernoulli": each value of x is 1 with probability sigmoid(decoded); "gaussian": N(decoded, s^2), with
                one learned s^2 = e^`data_log_variance` for all
 
-    Subclasses define `encode(x) -> (mean, log_variance)`, `decode(z)`, `latent` and, where it is not that of the
-    decoder, nothing more.
+    Subclasses define `encode(x) -> (mean, log_variance)`, `decode(z)` and `latent`.
 
     Shapes:    x (N, ...), mean, log_variance and z (N, latent)
     Units:     x in 0 .. 1 for "bernoulli"; bounds in nats for each x, its values summed
+    Raises:    ValueError for another likelihood; from all bounds, for an x outside 0 .. 1 where it is "bernoulli"
     Source:    Kingma and Welling 2013, arXiv 1312.6114, section 2 and appendix C; beta: Higgins et al. 2017,
                "beta-VAE"; importance weights: Burda, Grosse, Salakhutdinov 2015, arXiv 1509.00519, eq. 8
     """
@@ -91,6 +92,7 @@ class VariationalAutoencoder(nn.Module):
 
     def evidence_lower_bound(self, x: Any, *, generator: Generator | None = None) -> EvidenceLowerBound:
         """The two parts of the bound for each x, with one z each."""
+        self._check(x)
         decoded, mean, log_variance = self(x, generator=generator)
         return EvidenceLowerBound(
             self.log_likelihood(x, decoded), ops.gaussian_kl(mean, log_variance, reduction="none")
@@ -105,6 +107,8 @@ class VariationalAutoencoder(nn.Module):
         self, x: Any, samples: int = 100, *, generator: Generator | None = None
     ) -> np.ndarray:
         """log 1/K sum_k p(x, z_k) / q(z_k | x) with K = `samples`, for each x (N,): nearer to log p(x) as K grows."""
+        self._check(x)
+        whole_number(f"{type(self).__name__}: samples", samples, 1)
         weights = []
         with no_grad():
             mean, log_variance = self.encode(x)
@@ -118,7 +122,7 @@ class VariationalAutoencoder(nn.Module):
         return np.logaddexp.reduce(weights, axis=0) - math.log(samples)
 
     def sample(self, count: int, *, generator: Generator | None = None) -> Any:
-        """The expected x of `count` codes drawn from the prior."""
+        """The expected x of `count` codes drawn from the prior, in the shape in which the net decodes."""
         parameter = next(self.parameters())
         z = self._source(generator).normal((count, self.latent), dtype=parameter.dtype)
         return self.expected(Tensor(z, device=parameter.device))
@@ -128,6 +132,16 @@ class VariationalAutoencoder(nn.Module):
         with no_grad():
             decoded = self.decode(z)
             return ops.sigmoid(decoded) if self.likelihood == "bernoulli" else decoded
+
+    def _check(self, x: Any) -> None:
+        """Refuse pixels of 0 .. 255, whose "probabilities" make the bound infinite."""
+        if self.likelihood == "bernoulli" and x.size:
+            low, high = float(x.min()), float(x.max())
+            if not (low >= 0 and high <= 1):
+                raise ValueError(
+                    f"{type(self).__name__}: x expects values in 0 .. 1, as the likelihood is bernoulli; "
+                    f"they are {low:g} to {high:g}"
+                )
 
     def _source(self, generator: Generator | None) -> Generator:
         return generator or self.generator or default_generator()

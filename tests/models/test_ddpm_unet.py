@@ -1,6 +1,7 @@
 """The diffusion U-Net: the published count, names and initialisation; against torch; that it predicts noise."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -142,3 +143,11 @@ def test_it_learns_the_noise_of_one_image(rng):
         losses.append(loss.item())
     assert abs(losses[0] - 1) < 0.15, "zero predicted: the variance of eps"
     assert np.mean(losses[-5:]) < 0.2
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 4, 8, 8), (2, 3, 7, 8), (2, 3, 8, 7)])
+def test_images_that_do_not_fit_are_refused(shape):
+    model = models.ddpm_unet(**NARROW)
+    message = rf"^DDPMUNet: x expects \(N, 3, H, W\), H and W multiples of 4; it is {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        model(mt.Tensor(np.zeros(shape, np.float32)), mt.Tensor(np.zeros(2, np.int64)))

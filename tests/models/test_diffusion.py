@@ -805,6 +805,43 @@ ONES, T0 = mt.Tensor(np.ones((2, 3), np.float32)), np.zeros(2, int)
             "MLPDenoiser: label expects a net that was made with num_classes; this one takes none",
         ),
         (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1, 2, 3]),
+            "MLPDenoiser: label expects one for each of 2 images; it is of shape (3,)",
+        ),
+        (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1, 5]),
+            "MLPDenoiser: label expects whole numbers up to 4, which means none; it has 5",
+        ),
+        (
+            lambda: models.MLPDenoiser(3, num_classes=4)(ONES, T0, [1.0, 2.0]),
+            "MLPDenoiser: label expects whole numbers up to 4, which means none; it has float64",
+        ),
+        (
+            lambda: models.Diffusion(None, np.full(2000, 0.9)),
+            "Diffusion: betas expects products of 1 - beta that differ from 1 and from 0 in float64; they go from "
+            "0.1 to 0",
+        ),
+        (
+            lambda: models.Diffusion(models.MLPDenoiser(3, num_classes=4)).predict(ONES, T0, [1]),
+            "Diffusion: label expects one for each of 2; it is of shape (1,)",
+        ),
+        (
+            lambda: models.Diffusion(lambda x, t: x).predict(ONES, T0, [1, 2]),
+            "Diffusion: a label expects a net that was made with num_classes; this one takes none",
+        ),
+        (
+            lambda: models.Diffusion(models.MLPDenoiser(3, num_classes=4)).predict(ONES, T0, [1, 2], float("nan")),
+            "Diffusion: guidance expects a finite number; it is nan",
+        ),
+        (
+            lambda: models.Diffusion(lambda x, t: x, BETAS).variational_bound(ONES, levels=1),
+            "Diffusion: variational_bound: levels expects 2 or more; it is 1",
+        ),
+        (
+            lambda: models.Diffusion(None, BETAS).sample((1, 1), eta=0.5),
+            "Diffusion: sample: eta expects steps beside it; it is 0.5, and steps is None",
+        ),
+        (
             lambda: models.Diffusion(None, BETAS).sample((1, 1), steps=201),
             "Diffusion: ddim: steps expects a number from 1 to 200; it is 201",
         ),

@@ -186,3 +186,16 @@ def test_a_few_images_can_be_learned(rng):
         losses.append(loss.item())
     assert abs(losses[0] / (36 * np.log(2)) - 1) < 0.1, "nothing known: ln 2 for each pixel"
     assert np.mean(losses[-10:]) < 12
+
+
+@pytest.mark.parametrize("bound", ["loss", "evidence_lower_bound", "importance_weighted_bound"])
+def test_pixels_up_to_255_are_refused(bound):
+    x = mt.Tensor(np.array([[0.0, 255.0, 1.0]], np.float32))
+    message = r"^VAE: x expects values in 0 .. 1, as the likelihood is bernoulli; they are 0 to 255$"
+    with pytest.raises(ValueError, match=message):
+        getattr(models.VAE(3, 4, 2), bound)(x)
+
+
+def test_an_importance_weighted_bound_needs_a_sample():
+    with pytest.raises(ValueError, match=r"^VAE: samples expects 1 or more; it is 0$"):
+        models.VAE(3, 4, 2).importance_weighted_bound(mt.Tensor(np.zeros((1, 3), np.float32)), 0)
