@@ -52,7 +52,9 @@ BODIES: list[Body] = [
     *(b._replace(takes_integers=True) for b in _on_cpu("pool2d", "max_pool2d_input_gradient")),
     *_on_cpu("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
-    *_on_cuda("activation", "relu"),
+    *_on_cuda("activation", "relu", "leaky_relu", "sigmoid", "tanh", "silu"),
+    *_on_cuda("elementwise", "add"),
+    *_on_cuda("softmax", "softmax", "softmax_cross_entropy"),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.

@@ -1,12 +1,12 @@
 """Every case of every operation that has a body on CUDA, on the simulator: value and gradients."""
 
 import pytest
+from minitorch_cv.kernels import manifest
 
 from minitorch_cv._device import usable_simulator
 from minitorch_cv.checks.case import collect
 from minitorch_cv.checks.case_checks import check_device_bodies
 from minitorch_cv.checks.case_run import CaseRun
-from minitorch_cv.kernels import manifest
 
 OPERATIONS = {entry.operation for entry in manifest.BODIES if entry.device == "cuda-sim"}
 CASES = [case for case in collect()[0] if OPERATIONS & set(CaseRun(case).operations)]
