@@ -109,8 +109,9 @@ def test_operations_stay_on_the_device(case):
             leaves = {label: t for name, value in inputs.items() for label, t in _labelled(name, value)}
             right = run.gradients()
             for label in run.wrt:
-                assert type(leaves[label].grad.data) is SimulatedArray
-                np.testing.assert_allclose(leaves[label].grad.numpy(), right[label], rtol=1e-9, atol=1e-10)
+                gradient = leaves[label].grad
+                assert gradient is not None and type(gradient.data) is SimulatedArray
+                np.testing.assert_allclose(gradient.numpy(), right[label], rtol=1e-9, atol=1e-10)
 
 
 def _moved(value, label, wrt):

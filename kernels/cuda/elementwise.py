@@ -1,4 +1,4 @@
-"""Bodies of `ops/elementwise.py` on CUDA; the kernel is in `activation.cu`, with the others that go element by element."""
+"""Bodies of `ops/elementwise.py` on CUDA; the kernel is in `activation.cu`, with all that go element by element."""
 
 from __future__ import annotations
 
