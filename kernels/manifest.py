@@ -52,8 +52,12 @@ BODIES: list[Body] = [
     *(b._replace(takes_integers=True) for b in _on_cpu("pool2d", "max_pool2d_input_gradient")),
     *_on_cpu("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
-    *_on_cuda("activation", "relu"),
+    *_on_cuda("activation", "relu", "leaky_relu", "sigmoid", "tanh", "silu"),
+    *_on_cuda("elementwise", "add"),
+    *_on_cuda("softmax", "softmax", "softmax_cross_entropy"),
+    *_on_cuda("loss", "binary_cross_entropy_with_logits"),
+    *(b._replace(takes_integers=True) for b in _on_cuda("dropout", "scale_kept")),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.
-UPDATES: list[Body] = _on_cpu("optim", "sgd_step", "adam_step")
+UPDATES: list[Body] = [*_on_cpu("optim", "sgd_step", "adam_step"), *_on_cuda("optim", "sgd_step", "adam_step")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import ops
 from ._autograd import backward, debug, grad, mark_changed, no_grad
+from ._kernel_usage import kernel_usage
 from ._numerics import get_numerics, set_numerics
 from ._op import OPS, op
 from ._pytorch_names import PACKAGE, proposal_for, unknown_name

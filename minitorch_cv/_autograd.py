@@ -203,7 +203,7 @@ def _step(
                 "(NumPy's float64 scalars make float64 of everything: use Python's numbers)"
             )
         if isinstance(gradient, np.generic):  # NumPy's arithmetic makes scalars of arrays without axes
-            gradient = np.asarray(gradient)
+            gradient = array_namespace(_data(operand)).asarray(gradient)
         if source is not None:
             gradients[source] = _sum(gradients[source], gradient) if source in gradients else gradient
         elif id(operand) in found:
@@ -217,7 +217,7 @@ def _sum(a: Any, b: Any) -> Any:
     from ._op import OPS
 
     if isinstance(a, np.ndarray):
-        return OPS["add"](a, b) if a.size > 16384 else np.asarray(a + b)
+        return OPS["add"](a, b) if a.size > 16384 else np.asanyarray(a + b)
     return a + b
 
 

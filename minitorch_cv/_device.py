@@ -1,8 +1,10 @@
-"""Where an array lives: the CPU (NumPy) or a CUDA GPU (CuPy), and how it gets there."""
+"""Where an array lives: the CPU (NumPy), a CUDA GPU (CuPy) or a simulated one, and how it gets there."""
 
 from __future__ import annotations
 
 import functools
+import importlib
+import shutil
 import sys
 from types import ModuleType
 from typing import Any
@@ -15,7 +17,7 @@ DEVICES = ("cpu", "cuda", "cuda-sim")
 
 
 def array_namespace(array: Any) -> ModuleType:
-    """The library that computes on `array`: NumPy, or CuPy for CuPy's arrays."""
+    """The library that computes on `array`: NumPy, CuPy for CuPy's arrays, NumPy in disguise for simulated ones."""
     if isinstance(array, SimulatedArray):
         return simulated_numpy
     if isinstance(array, np.ndarray) or "cupy" not in sys.modules:
@@ -47,7 +49,7 @@ def to_numpy(array: Any) -> np.ndarray:
 def to_device(array: Any, device: str) -> Any:
     """The same values on `device`; the array itself if it is there already.
 
-    Raises ValueError for a device that does not exist, RuntimeError with the reason where there is no usable GPU.
+    Raises ValueError for a device that does not exist, RuntimeError with the reason where it cannot be used here.
     """
     if device not in DEVICES:
         raise ValueError(f"to: device expects one of {', '.join(DEVICES)}; it is {device!r}")
@@ -55,11 +57,11 @@ def to_device(array: Any, device: str) -> Any:
         return array
     if device == "cpu":
         return to_numpy(array)
+    usable, reason = usable_simulator() if device == "cuda-sim" else usable_gpu()
+    if not usable:
+        raise RuntimeError(f"to: device {device!r} cannot be used here: {reason}")
     if device == "cuda-sim":
         return simulated(np.array(to_numpy(array), order="K"))
-    usable, reason = usable_gpu()
-    if not usable:
-        raise RuntimeError(f"to: device 'cuda' cannot be used here: {reason}")
     import cupy  # pyright: ignore[reportMissingImports]
 
     return cupy.asarray(array)
@@ -84,6 +86,32 @@ def usable_gpu() -> tuple[bool, str]:
     if total != 499_500:
         return False, f"a test kernel computed 0 + 1 + ... + 999 = {total}"
     return True, "a test kernel ran"
+
+
+COMPILERS = ("g++", "clang++")
+COMPILER_FIXES = {"linux": "install g++ (Debian, Ubuntu: apt install g++)", "darwin": "xcode-select --install"}
+
+
+def compiler_fix() -> str:
+    """What brings a C++ compiler to this machine."""
+    return COMPILER_FIXES.get(sys.platform, "use WSL: wsl --install, and in it apt install g++")
+
+
+@functools.cache
+def usable_simulator() -> tuple[bool, str]:
+    """Whether the simulator can run CUDA kernels here, and if not, why. Never raises.
+
+    True only after a kernel was compiled for the processor and its result came out right.
+    """
+    if not any(map(shutil.which, COMPILERS)):
+        return False, f"there is no C++ compiler ({' or '.join(COMPILERS)}); {compiler_fix()}"
+    try:
+        relu = importlib.import_module("minitorch_cv.kernels.cuda.activation").relu
+        x = simulated(np.array([-1.0, 2.0, -0.5], np.float32))
+        y = relu(x)[0].tolist()
+    except Exception as error:  # a compiler may fail in many ways; only the doctor's reader can mend them
+        return False, f"a test kernel failed ({type(error).__name__}: {error})"
+    return (y == [0, 2, 0], "a test kernel ran" if y == [0, 2, 0] else f"a test kernel computed relu as {y}")
 
 
 def memory_bounds(array: Any) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from ._device import COMPILERS, compiler_fix
 from ._numerics import get_numerics
 from ._op import PORTABLE_ONLY
 
@@ -50,6 +51,12 @@ print(json.dumps({"right": right, "threads": threads.get_num_threads(), "bits": 
     "limit": memory.pool.limit, "seconds": time.perf_counter() - start}))
 """
 
+SIMULATOR_PROBE = """
+import json
+from minitorch_cv._device import usable_simulator
+print(json.dumps(usable_simulator()))
+"""
+
 GPU_PROBE = """
 import json
 from minitorch_cv._device import usable_gpu
@@ -78,6 +85,7 @@ def examine() -> list[Finding]:
         _libraries,
         _gpu,
         _compiler,
+        _simulator,
         _extras,
         _console,
     ]
@@ -227,13 +235,20 @@ def _nvidia_driver() -> tuple[str | None, str]:
 
 
 def _compiler() -> list[Finding]:
-    for name in ("g++", "clang++"):
+    for name in COMPILERS:
         if text := _output_of([name, "--version"]):
             return [Finding("C++ compiler", "works", text.splitlines()[0])]
-    fix = {"linux": "install g++ (Debian, Ubuntu: apt install g++)", "darwin": "xcode-select --install"}.get(
-        sys.platform, "use WSL: wsl --install"
-    )
-    return [Finding("C++ compiler", "absent", "no g++ or clang++: only simulated CUDA C++ needs one", fix)]
+    return [Finding("C++ compiler", "absent", "no g++ or clang++: only simulated CUDA C++ needs one", compiler_fix())]
+
+
+def _simulator() -> list[Finding]:
+    """Whether `device="cuda-sim"` runs the CUDA kernels on the processor."""
+    result, problem = _probe(SIMULATOR_PROBE, seconds=120)
+    usable, reason = result if isinstance(result, list) else (False, problem)
+    name = "CUDA simulator"
+    if usable:
+        return [Finding(name, "works", f"{reason}; device='cuda-sim' runs the CUDA kernels on the processor")]
+    return [Finding(name, "absent", reason)]
 
 
 def _extras() -> list[Finding]:

@@ -18,7 +18,7 @@ from ._tensor import Tensor
 
 def xp_of(x: Any) -> Any:
     """The namespace for `x`: NumPy or CuPy for an array, `TensorNamespace` for a Tensor."""
-    if isinstance(x, np.ndarray):
+    if type(x) is np.ndarray:
         return np
     return TensorNamespace if isinstance(x, Tensor) else array_namespace(x)
 

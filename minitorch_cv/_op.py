@@ -20,6 +20,7 @@ import numpy as np
 
 from ._autograd import Node, inspect_result, mode
 from ._device import array_namespace, device_of, is_array
+from ._kernel_usage import count, listeners
 from ._pytorch_names import unknown_argument
 from ._tensor import Tensor, make
 from .kernels import manifest
@@ -95,11 +96,11 @@ def op(body: Callable | None = None, *, linear_in: tuple[str, ...] = ()) -> Any:
                 if type(a) not in _PLAIN:
                     mixed = True
         if first is None:
-            chosen = choose(operation, faster, arrays, settings) if faster else operation.body
+            chosen = choose(operation, faster, arrays, settings) if faster or listeners else operation.body
             return chosen(*arrays, **settings)[0]
         if mixed:
             _check_mixture(name, positional, args, arrays)
-        chosen = choose(operation, faster, arrays, settings) if faster else operation.body
+        chosen = choose(operation, faster, arrays, settings) if faster or listeners else operation.body
         value, backward = chosen(*arrays, **settings)
         others = None
         if type(value) is tuple:
@@ -127,18 +128,20 @@ _PLAIN = frozenset([type(None), bool, int, float, str, tuple, slice])
 
 def choose(operation: Operation, faster: list, arrays: list, settings: dict[str, Any]) -> Callable:
     """The body to run: the first faster one that suits device, dtype and layout, else the portable one."""
-    chosen = operation.body
+    chosen, name = operation.body, "portable"
     for entry in faster:
-        if _suits(entry, arrays):
+        if suits(entry, arrays):
             candidate = _loaded(entry)
             accepts = getattr(candidate, "accepts", None)
             if candidate is not None and (accepts is None or accepts(*arrays, **settings)):
-                chosen = candidate
+                chosen, name = candidate, f"{entry.module.partition('.')[2]}.{entry.function}"
                 break
+    if listeners:
+        count(operation.__name__, name, arrays)
     return chosen
 
 
-def _suits(entry: manifest.Body, arrays: Iterable) -> bool:
+def suits(entry: manifest.Body, arrays: Iterable) -> bool:
     """Whether all floating operands are of one dtype that the body knows, aligned, and on its device."""
     met = None
     for a in arrays:
@@ -167,10 +170,14 @@ def faster_update(name: str, parameters: list, gradients: list, *states: list) -
     if PORTABLE_ONLY:
         return None
     for entry in manifest.UPDATES:
-        if entry.operation == name and _suits(entry, itertools.chain(parameters, gradients, *states)):
+        if entry.operation == name and suits(entry, itertools.chain(parameters, gradients, *states)):
             body = _loaded(entry)
             if body is not None and body.accepts(parameters, gradients, *states):
+                if listeners:
+                    count(name, f"{entry.module.partition('.')[2]}.{entry.function}", parameters)
                 return body
+    if listeners:
+        count(name, "portable", parameters)
     return None
 
 

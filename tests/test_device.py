@@ -19,7 +19,7 @@ def test_the_cpu_is_always_there():
 
 
 def test_an_unknown_device_is_named():
-    with pytest.raises(ValueError, match="to: device expects one of cpu, cuda; it is 'tpu'"):
+    with pytest.raises(ValueError, match="to: device expects one of cpu, cuda, cuda-sim; it is 'tpu'"):
         _device.to_device(np.ones(2), "tpu")
 
 
@@ -79,4 +79,28 @@ def test_there_and_back():
     (y * y).sum().backward()
     assert x.grad.device == "cpu" and x.grad.tolist() == [2, 4]
     with pytest.raises(TypeError, match="add: b expects to be on 'cuda', with a; it is on 'cpu'"):
+        y + Tensor([1.0, 2.0])
+
+
+def test_the_simulator_says_why_it_cannot_run(monkeypatch):
+    monkeypatch.setattr(_device.shutil, "which", lambda name: None)
+    _device.usable_simulator.cache_clear()
+    try:
+        usable, reason = _device.usable_simulator()
+        assert not usable and reason.startswith("there is no C++ compiler (g++ or clang++); ")
+        with pytest.raises(RuntimeError, match="to: device 'cuda-sim' cannot be used here: there is no C"):
+            Tensor([1.0], device="cuda-sim")
+    finally:
+        _device.usable_simulator.cache_clear()
+
+
+def test_there_and_back_on_the_simulator():
+    if not _device.usable_simulator()[0]:
+        pytest.skip(_device.usable_simulator()[1])
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = x.to("cuda-sim")
+    assert y.device == "cuda-sim"
+    (y * y).sum().backward()
+    assert x.grad.device == "cpu" and x.grad.tolist() == [2, 4]
+    with pytest.raises(TypeError, match="add: b expects to be on 'cuda-sim', with a; it is on 'cpu'"):
         y + Tensor([1.0, 2.0])

@@ -28,8 +28,14 @@ SCALARS = {
     "double": np.float64,
 }
 ELEMENTS = {
-    **{"float": "float32", "double": "float64", "int": "int32", "unsigned": "uint32", "bool": "bool"},
-    **{"unsigned char": "uint8", "long long": "int64", "unsigned long long": "uint64"},
+    "float": "float32",
+    "double": "float64",
+    "int": "int32",
+    "unsigned": "uint32",
+    "bool": "bool",
+    "unsigned char": "uint8",
+    "long long": "int64",
+    "unsigned long long": "uint64",
 }
 
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._autograd import captured_arrays
-from .._op import OPS
+from .._device import device_of, is_array, to_device, to_numpy
+from .._op import OPS, suits
 from .._tensor import Tensor
 from ..kernels import manifest
 from .adjoint import RELATIVE_TOLERANCE as ADJOINT_TOLERANCE
@@ -337,9 +338,34 @@ def _layouts(call: Call) -> list[Call]:
     return [call] if same else [call, call._replace(operands=moved)]
 
 
-def _taken_bodies(call: Call) -> list[manifest.Body]:
-    """The faster bodies on the CPU for this call's arguments."""
-    entries = [e for e in manifest.BODIES if e.operation == call.operation and e.device == "cpu"]
+def check_device_bodies(case: Case, device: str) -> CaseResult:
+    """The bodies on a device, cuda or cuda-sim, against the portable ones on the CPU; `bodies` is how many ran."""
+    result = CaseResult(case.function, case.title)
+    with warnings.catch_warnings(), portable_bodies():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a NaN is found by its value
+        run = CaseRun(case)
+        if not run.differentiable:
+            return result
+        result.operations = run.operations
+        for call in watched(run)[0]:
+            for laid_out in _layouts(call):
+                single = laid_out._replace(operands=tuple(_cast(o, np.dtype(np.float32)) for o in laid_out.operands))
+                for entry in _taken_bodies(_on_device(single, device), device):
+                    result.bodies += 1
+                    result.findings += check_faster_body(single, entry)
+    return result
+
+
+def _on_device(call: Call, device: str) -> Call:
+    """The call with its arrays moved."""
+    return call._replace(operands=tuple(to_device(o, device) if is_array(o) else o for o in call.operands))
+
+
+def _taken_bodies(call: Call, device: str = "cpu") -> list[manifest.Body]:
+    """The faster bodies on a device for this call's arguments."""
+    entries = [e for e in manifest.BODIES if e.operation == call.operation and e.device == device]
+    if device != "cpu":  # a body has fewer dtypes there
+        entries = [e for e in entries if suits(e, call.operands)]
     taken = []
     for entry in entries:
         accepts = getattr(_load(entry), "accepts", None)
@@ -359,7 +385,12 @@ def check_faster_body(call: Call, entry: manifest.Body) -> list[str]:
         # The right results for exactly the numbers that the faster body gets.
         operands = [_cast(o, np.dtype(dtype)) for o in call.operands]
         right = _evaluate(portable, [_cast(o, np.dtype(np.float64)) for o in operands], call.settings)
-        given = _evaluate(_load(entry), operands, call.settings)
+        moved = [to_device(o, entry.device) if is_array(o) else o for o in operands]
+        given = _evaluate(_load(entry), moved, call.settings)
+        lost = [g for g in given if g is not None and device_of(g) != entry.device]
+        if lost:
+            findings.append(f"{entry.module}.{entry.function}: {len(lost)} results are not on {entry.device}")
+        given = [None if g is None else to_numpy(g) for g in given]
         plain = _evaluate(portable, operands, call.settings)
         for i, (g, r, p) in enumerate(zip(given, right, plain, strict=True)):
             if r is None or g is None:
@@ -381,8 +412,10 @@ def check_faster_body(call: Call, entry: manifest.Body) -> list[str]:
 
 def _evaluate(body: Callable, operands: list, settings: dict[str, Any]) -> list:
     value, backward = body(*operands, **settings)
-    y = np.asarray(_first(value))
+    y = _first(value)
+    y = y if is_array(y) else np.asarray(y)
     dy = random_upstream(y.shape, np.random.default_rng(y.size)).astype(y.dtype)
+    dy = to_device(dy, device_of(y))
     gradients = called_out(backward(dy), tuple(operands))
     return [y, *[g if i < len(operands) and _is_floating(operands[i]) else None for i, g in enumerate(gradients)]]
 
@@ -443,7 +476,7 @@ def _with(operands: tuple, position: int, value: Any) -> tuple:
 
 
 def _is_floating(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return is_array(value) and value.dtype.kind == "f"
 
 
 def _cast(value: Any, dtype: np.dtype) -> Any:

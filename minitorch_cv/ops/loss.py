@@ -315,7 +315,7 @@ def _constant(name: str, argument: str, x: Any, value: Any) -> Any:
             f"{name}: {argument} expects constants; it requires a gradient, and would get none (detach it)"
         )
     value = raw(lambda v: v, value)
-    return (value if is_array(value) else np.asarray(value)).astype(x.dtype, copy=False)
+    return (value if is_array(value) else raw(lambda v: xp_of(v).asarray(value), x)).astype(x.dtype, copy=False)
 
 
 def _reduced(each: Any, reduction: str) -> Any:
@@ -343,7 +343,7 @@ def _with_batch_axis(name: str, x: Any, target: Any) -> tuple[Any, Any, bool]:
     if x.ndim == 0 or x.shape[0 if x.ndim == 1 else 1] == 0:
         raise ValueError(f"{name}: x expects shape (N, C), (N, C, d1, ...) or (C,), C > 0; it is {x.shape}")
     if not isinstance(target, Tensor) and not is_array(target):
-        target = np.asarray(target)
+        target = raw(lambda v: xp_of(v).asarray(target), x)
     single = x.ndim == 1
     if single:
         x, target = x.reshape((1, *x.shape)), target.reshape((1, *target.shape))

@@ -210,7 +210,7 @@ def avg_pool2d(
             block, total = x[images], y[images]
             for inside, there in places:
                 total[inside] += block[there]
-        y *= share_of_window(x.dtype, x_shape, shape, *settings[:3], *settings[4:])
+        y *= xp_of(x).asarray(share_of_window(x.dtype, x_shape, shape, *settings[:3], *settings[4:]))
         return y
 
     def backward(dy):
@@ -234,7 +234,7 @@ def avg_pool2d_input_gradient(
 
     def spread(dy):
         dx = xp_of(dy).zeros_like(dy, shape=x_shape)
-        dy = dy * share_of_window(dy.dtype, x_shape, y_shape, *settings[:3], *settings[4:])
+        dy = dy * xp_of(dy).asarray(share_of_window(dy.dtype, x_shape, y_shape, *settings[:3], *settings[4:]))
         places = _places_2d(x_shape, y_shape, kernel_size, stride, padding, (1, 1))
         for images in _blocks(dy):
             block, gradient = dx[images], dy[images]

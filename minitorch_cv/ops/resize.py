@@ -43,6 +43,7 @@ def interpolate(
     targets, ratios = _targets(name, x.shape[2:], size, scale_factor)
     if mode == "nearest":
         rows, columns = (_nearest(n, m, r) for n, m, r in zip(x.shape[2:], targets, ratios))
+        rows, columns = (raw(lambda v, i=i: xp_of(v).asarray(i), x) for i in (rows, columns))
         return take_rows_and_columns(x, rows, columns)
     check_floating(name, "x", x)
     weights = [_bilinear_weights(n, m, r, bool(align_corners)) for n, m, r in zip(x.shape[2:], targets, ratios)]

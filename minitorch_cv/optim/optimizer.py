@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._autograd import mark_changed
-from .._device import array_namespace, to_device
+from .._device import array_namespace, is_array, to_device, to_numpy
 from .._op import faster_update
 from .._tensor import Tensor
 
@@ -150,7 +150,8 @@ class Optimizer:
             else:
                 # In the parameter's layout: a resumed run goes on with the same bits.
                 own = array_namespace(parameter.data).empty_like(parameter.data)
-                own[...] = to_device(np.asarray(value).astype(parameter.dtype), parameter.device)
+                values = to_numpy(value) if is_array(value) else np.asarray(value)
+                own[...] = to_device(values.astype(parameter.dtype), parameter.device)
                 state[key] = own
         return state
 
