@@ -53,6 +53,7 @@ BODIES: list[Body] = [
     *_on_cpu("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
     *_on_cuda("activation", "relu"),
+    *_on_cuda("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.
