@@ -125,7 +125,8 @@ struct EntriesByPixels {
     }
 };
 
-// result[r][c] = sum over k in [begin, end) of left[row0 + 4 (thread / 16) + r, k] right[k, column0 + 4 (thread % 16) + c].
+// result[r][c] = sum over k in [begin, end) of left[4 (thread / 16) + r, k] right[k, 4 (thread % 16) + c], with rows and
+// columns counted from the block's first.
 template <class Left>
 static __device__ void tile_product(const Left& left, const Matrix& right, int column0, int begin, int end,
                                     float (&result)[4][4]) {
@@ -147,11 +148,13 @@ static __device__ void tile_product(const Left& left, const Matrix& right, int c
         }
 #pragma unroll
         for (int k = 0; k < DEPTH; ++k) {
-            Four l = load_four(&left_tile[k][row], 4), r = load_four(&right_tile[k][column], 4);
+            const float4 l = *reinterpret_cast<const float4*>(&left_tile[k][row]);
+            const float4 r = *reinterpret_cast<const float4*>(&right_tile[k][column]);
+            const float of_left[4] = {l.x, l.y, l.z, l.w}, of_right[4] = {r.x, r.y, r.z, r.w};
 #pragma unroll
             for (int i = 0; i < 4; ++i)
 #pragma unroll
-                for (int j = 0; j < 4; ++j) result[i][j] = fmaf(l.v[i], r.v[j], result[i][j]);
+                for (int j = 0; j < 4; ++j) result[i][j] = fmaf(of_left[i], of_right[j], result[i][j]);
         }
         __syncthreads();  // before the next step overwrites the tiles
     }

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from minitorch_cv.kernels.cuda import conv2d as cuda
 
 from minitorch_cv._device import to_device
 from minitorch_cv.checks.case_checks import relative_error
-from minitorch_cv.kernels.cuda import conv2d as cuda
 from minitorch_cv.ops import _conv2d as portable
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the simulator needs g++")
