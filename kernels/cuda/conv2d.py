@@ -1,4 +1,4 @@
-"""Bodies of `ops/_conv2d.py` on CUDA: implicit matrix products in float32, images channels-last in memory."""
+"""Bodies of `ops/_conv2d.py` on CUDA: implicit matrix products, images channels-last in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,41 @@ from .arrays import channels_last, empty, in_order
 from .source import Source
 
 SOURCE = Source("conv2d.cu")
+TENSOR_CORE = Source("conv2d_tensor_core.cu")
 THREADS = 256
 TILE = 64
 PIXELS_AT_LEAST = 64
 """A part of the pixels whose products a block sums is no smaller."""
 BLOCKS_WANTED = 512
 """Blocks that fill a large GPU a few times over."""
+
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+ERROR_BOUNDS = {"fp32": 3e-5, "tf32": 2**-10, "bf16": 2**-7}
+"""The largest error of a result, relative to the sum of the sizes of the products that it adds."""
+
+_precision = "fp32"
+
+
+def precision() -> str:
+    """What the factors of a convolution are rounded to: "fp32" (not at all), "tf32" or "bf16"."""
+    return _precision
+
+
+def set_precision(value: str) -> None:
+    """Round the factors to `value`, on tensor cores. The images, the weights and the sums stay in float32."""
+    global _precision
+    if value not in PRECISIONS:
+        raise ValueError(f"set_precision: value expects one of {', '.join(PRECISIONS)}; it is {value!r}")
+    _precision = value
+
+
+def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
+    """Run the kernel of the precision that is set."""
+    if _precision == "fp32":
+        SOURCE.launch(kernel, grid, (THREADS,), *arguments)
+    else:
+        TENSOR_CORE.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
 
 
 def _tiles(size: int) -> int:
@@ -42,7 +71,7 @@ def correlate(x, weight, bias, stride, padding, dilation, groups) -> Any:
     y = empty((n, o, oh, ow), x, (0, 2, 3, 1))
     grid = _tiles(n * oh * ow), _tiles(o // groups), groups
     weight, bias = _by_group(weight, groups, (0, 3, 4, 2, 1)), None if bias is None else in_order(bias, (0,))
-    SOURCE.launch("conv2d_forward", grid, (THREADS,), channels_last(x), weight, bias, y, *sizes)
+    _launch("conv2d_forward", grid, channels_last(x), weight, bias, y, *sizes)
     return y
 
 
@@ -53,7 +82,7 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups) -> Any:
     dx = empty(tuple(x_shape), dy, (0, 2, 3, 1))
     grid = _tiles(n * h * w), _tiles(c // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 1, 2))
-    SOURCE.launch("conv2d_input_gradient", grid, (THREADS,), channels_last(dy), weight, dx, *sizes)
+    _launch("conv2d_input_gradient", grid, channels_last(dy), weight, dx, *sizes)
     return dx
 
 
@@ -73,7 +102,7 @@ def gather(dy, x, weight_shape, stride, padding, dilation, groups) -> Any:
     parts, per_part = parts_of(dy.size // o, tiles[0] * tiles[1] * groups)
     partial = dw if parts == 1 else empty((parts, *dw.shape), x)
     dy, x, grid = channels_last(dy), channels_last(x), (*tiles, groups * parts)
-    SOURCE.launch("conv2d_weight_gradient_parts", grid, (THREADS,), dy, x, partial, per_part, *sizes)
+    _launch("conv2d_weight_gradient_parts", grid, dy, x, partial, per_part, *sizes)
     if parts > 1:
         blocks = -(-dw.size // THREADS)
         SOURCE.launch("conv2d_weight_gradient_sum", (blocks,), (THREADS,), partial, dw, parts, dw.size)

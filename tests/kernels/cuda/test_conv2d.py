@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the simulat
 BOUND = 3e-5
 
 # x, weight, stride, padding, dilation, groups
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "one pixel": ((1, 1, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1),
     "odd sizes, uneven settings": ((2, 3, 9, 7), (5, 3, 3, 2), (2, 1), (1, 2), (1, 2), 1),
     "aligned channels": ((1, 8, 6, 5), (12, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -78,3 +79,45 @@ def test_parts_of_the_weight_gradient_are_added_to_the_same_bits():
 def test_nothing_is_launched_for_empty_arrays():
     empty = np.zeros((0, 3, 5, 5), np.float32)
     assert not cuda.conv2d.accepts(empty, np.zeros((2, 3, 3, 3), np.float32))  # pyright: ignore
+
+
+@pytest.fixture
+def restored_precision():
+    yield
+    cuda.set_precision("fp32")
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("case", SHAPES)
+def test_tensor_cores_within_their_bound(case, precision, restored_precision):
+    """Each result within the bound times the sum of its terms' sizes, and not as exact as float32."""
+    x_shape, weight_shape, *settings = SHAPES[case]
+    rng = np.random.default_rng(2)
+    x, weight = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, weight_shape))
+    dy_shape = portable._output_shape("conv2d", x_shape, weight_shape, *settings[:3])
+    dy = rng.standard_normal(dy_shape).astype(np.float32)
+    on_x, on_weight, on_dy = (to_device(a, "cuda-sim") for a in (x, weight, dy))
+    cuda.set_precision(precision)
+    given = (
+        cuda.correlate(on_x, on_weight, None, *settings),
+        cuda.spread(on_dy, on_weight, x_shape, *settings),
+        cuda.gather(on_dy, on_x, weight_shape, *settings),
+    )
+
+    def exact(x, weight, dy):
+        return (
+            portable._correlate(x, weight, *settings),
+            portable._spread(dy, weight, x_shape, *settings),
+            portable._gather_weights(dy, x, weight_shape, *settings),
+        )
+
+    operands = [a.astype(np.float64) for a in (x, weight, dy)]
+    for result, right, sizes in zip(given, exact(*operands), exact(*map(np.abs, operands)), strict=True):
+        error = np.abs(result.get() - right)
+        assert (error <= 1.01 * cuda.ERROR_BOUNDS[precision] * sizes).all()
+        assert error.max() > 1e-6 * sizes.max()
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(ValueError, match=r"^set_precision: value expects one of fp32, tf32, bf16; it is 'fp16'$"):
+        cuda.set_precision("fp16")
