@@ -12,8 +12,11 @@ from .source import Source
 
 SOURCE = Source("conv2d.cu")
 TENSOR_CORE = Source("conv2d_tensor_core.cu")
+DEPTHWISE = Source("conv2d_depthwise.cu")
 THREADS = 256
 TILE = 64
+FEW_CHANNELS = 8
+"""Groups of no more channels, in and out, are computed one result a thread."""
 PIXELS_AT_LEAST = 64
 """A part of the pixels whose products a block sums is no smaller."""
 BLOCKS_WANTED = 512
@@ -48,6 +51,11 @@ def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
         TENSOR_CORE.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
 
 
+def has_few_channels(weight_shape: tuple, groups: int) -> bool:
+    """Whether value and input gradient are computed without matrix products, and so in float32 at any precision."""
+    return groups > 1 and max(weight_shape[1], weight_shape[0] // groups) <= FEW_CHANNELS
+
+
 def _tiles(size: int) -> int:
     return -(-size // TILE)
 
@@ -69,8 +77,14 @@ def correlate(x, weight, bias, stride, padding, dilation, groups) -> Any:
     sizes = _sizes(x.shape, weight.shape, stride, padding, dilation, groups)
     n, o, (oh, ow) = x.shape[0], weight.shape[0], sizes[7:9]
     y = empty((n, o, oh, ow), x, (0, 2, 3, 1))
+    bias = None if bias is None else in_order(bias, (0,))
+    if has_few_channels(weight.shape, groups):
+        weight, blocks = in_order(weight, (2, 3, 1, 0)), -(-y.size // THREADS)
+        x = channels_last(x)
+        DEPTHWISE.launch("conv2d_depthwise_forward", (blocks,), (THREADS,), x, weight, bias, y, *sizes)
+        return y
     grid = _tiles(n * oh * ow), _tiles(o // groups), groups
-    weight, bias = _by_group(weight, groups, (0, 3, 4, 2, 1)), None if bias is None else in_order(bias, (0,))
+    weight = _by_group(weight, groups, (0, 3, 4, 2, 1))
     _launch("conv2d_forward", grid, channels_last(x), weight, bias, y, *sizes)
     return y
 
@@ -80,6 +94,11 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups) -> Any:
     sizes = _sizes(x_shape, weight.shape, stride, padding, dilation, groups)
     n, c, h, w = x_shape
     dx = empty(tuple(x_shape), dy, (0, 2, 3, 1))
+    if has_few_channels(weight.shape, groups):
+        weight, blocks = _by_group(weight, groups, (3, 4, 1, 0, 2)), -(-dx.size // THREADS)
+        dy = channels_last(dy)
+        DEPTHWISE.launch("conv2d_depthwise_input_gradient", (blocks,), (THREADS,), dy, weight, dx, *sizes)
+        return dx
     grid = _tiles(n * h * w), _tiles(c // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 1, 2))
     _launch("conv2d_input_gradient", grid, channels_last(dy), weight, dx, *sizes)

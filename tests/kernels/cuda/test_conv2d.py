@@ -25,6 +25,7 @@ SHAPES: dict[str, Any] = {
     "several tiles each way": ((2, 20, 7, 9), (70, 20, 2, 2), (1, 1), (0, 1), (1, 1), 1),
     "several input channel tiles": ((1, 68, 3, 5), (3, 68, 1, 1), (1, 1), (0, 0), (1, 1), 1),
     "groups": ((2, 8, 5, 6), (12, 4, 3, 3), (2, 2), (1, 1), (1, 1), 2),
+    "groups of many channels": ((1, 18, 4, 5), (20, 9, 2, 3), (1, 2), (1, 0), (1, 1), 2),
     "depthwise": ((1, 5, 6, 4), (10, 1, 3, 3), (1, 1), (1, 1), (1, 1), 5),
     "stride beyond the window": ((1, 2, 9, 8), (3, 2, 2, 2), (3, 4), (0, 0), (1, 1), 1),
     "windows wholly in the padding": ((1, 2, 2, 3), (2, 2, 2, 2), (1, 1), (3, 2), (1, 1), 1),
@@ -115,7 +116,8 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
     for result, right, sizes in zip(given, exact(*operands), exact(*map(np.abs, operands)), strict=True):
         error = np.abs(result.get() - right)
         assert (error <= 1.01 * cuda.ERROR_BOUNDS[precision] * sizes).all()
-        assert error.max() > 1e-6 * sizes.max()
+        if not cuda.has_few_channels(weight_shape, settings[-1]):
+            assert error.max() > 1e-6 * sizes.max()
 
 
 def test_an_unknown_precision_is_named():
