@@ -10,7 +10,10 @@ import pytest
 from minitorch_cv.kernels.cuda import conv2d as cuda
 
 from minitorch_cv._device import to_device
-from minitorch_cv.checks.case_checks import relative_error
+from minitorch_cv._op import OPS
+from minitorch_cv.checks.case_checks import relative_error, watched
+from minitorch_cv.checks.case_run import CaseRun, portable_bodies
+from minitorch_cv.checks.cases.conv2d import CASES
 from minitorch_cv.ops import _conv2d as portable
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the simulator needs g++")
@@ -123,3 +126,23 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match=r"^set_precision: value expects one of fp32, tf32, bf16; it is 'fp16'$"):
         cuda.set_precision("fp16")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.function}: {case.title}")
+def test_every_case_of_the_operations(case):
+    """The calls that each case makes, on the bodies that the manifest enters for the simulator."""
+    with portable_bodies():
+        calls, _ = watched(CaseRun(case))
+    compared = 0
+    for call in calls:
+        body = getattr(cuda, call.operation, None)
+        if body is None:
+            continue
+        operands = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in call.operands]
+        wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in operands]
+        right, _ = OPS[call.operation].body(*wide, **call.settings)
+        moved = [to_device(a, "cuda-sim") if isinstance(a, np.ndarray) else a for a in operands]
+        given, _ = body(*moved, **call.settings)
+        assert relative_error(given.get(), right) <= BOUND
+        compared += 1
+    assert compared
