@@ -57,6 +57,7 @@ BODIES: list[Body] = [
     *_on_cuda("softmax", "softmax", "softmax_cross_entropy"),
     *_on_cuda("loss", "binary_cross_entropy_with_logits"),
     *(b._replace(takes_integers=True) for b in _on_cuda("dropout", "scale_kept")),
+    *_on_cuda("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.

@@ -1,0 +1,190 @@
+"""Bodies of `ops/_conv2d.py` on CUDA: implicit matrix products, images channels-last in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minitorch_cv._device import array_namespace
+from minitorch_cv.ops import _conv2d as portable
+
+from .arrays import channels_last, empty, in_order
+from .source import Source
+
+SOURCE = Source("conv2d.cu")
+TENSOR_CORE = Source("conv2d_tensor_core.cu")
+DEPTHWISE = Source("conv2d_depthwise.cu")
+THREADS = 256
+TILE = 64
+FEW_CHANNELS = 8
+"""Groups of no more channels, in and out, are computed one result a thread."""
+PIXELS_AT_LEAST = 64
+"""A part of the pixels whose products a block sums is no smaller."""
+BLOCKS_WANTED = 512
+"""Blocks that fill a large GPU a few times over."""
+
+
+PRECISIONS = ("fp32", "tf32", "bf16")
+ERROR_BOUNDS = {"fp32": 3e-5, "tf32": 2**-10, "bf16": 2**-7}
+"""The largest error of a result, relative to the sum of the sizes of the products that it adds."""
+
+_precision = "fp32"
+
+
+def precision() -> str:
+    """What the factors of a convolution are rounded to: "fp32" (not at all), "tf32" or "bf16"."""
+    return _precision
+
+
+def set_precision(value: str) -> None:
+    """Round the factors to `value`, on tensor cores. The images, the weights and the sums stay in float32."""
+    global _precision
+    if value not in PRECISIONS:
+        raise ValueError(f"set_precision: value expects one of {', '.join(PRECISIONS)}; it is {value!r}")
+    _precision = value
+
+
+def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
+    """Run the kernel of the precision that is set."""
+    if _precision == "fp32":
+        SOURCE.launch(kernel, grid, (THREADS,), *arguments)
+    else:
+        TENSOR_CORE.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
+
+
+def has_few_channels(weight_shape: tuple, groups: int) -> bool:
+    """Whether value and input gradient are computed without matrix products, and so in float32 at any precision."""
+    return groups > 1 and max(weight_shape[1], weight_shape[0] // groups) <= FEW_CHANNELS
+
+
+def _tiles(size: int) -> int:
+    return -(-size // TILE)
+
+
+def _sizes(x_shape: tuple, weight_shape: tuple, stride: tuple, padding: tuple, dilation: tuple, groups: int) -> tuple:
+    """The geometry in the order of the kernels' parameters."""
+    (o, _, kh, kw), (h, w) = weight_shape, x_shape[2:]
+    size = map(portable.output_size, (h, w), (kh, kw), stride, padding, dilation)
+    return (*x_shape, o, kh, kw, *size, *stride, *padding, *dilation, groups)
+
+
+def _by_group(weight: Any, groups: int, axes: tuple[int, ...]) -> Any:
+    """The weight as (groups, O / groups, C / groups, kh, kw), dense in the order of `axes`."""
+    return in_order(weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:]), axes)
+
+
+def correlate(x, weight, bias, stride, padding, dilation, groups) -> Any:
+    """The value of conv2d."""
+    sizes = _sizes(x.shape, weight.shape, stride, padding, dilation, groups)
+    n, o, (oh, ow) = x.shape[0], weight.shape[0], sizes[7:9]
+    y = empty((n, o, oh, ow), x, (0, 2, 3, 1))
+    bias = None if bias is None else in_order(bias, (0,))
+    if has_few_channels(weight.shape, groups):
+        weight, blocks = in_order(weight, (2, 3, 1, 0)), -(-y.size // THREADS)
+        x = channels_last(x)
+        DEPTHWISE.launch("conv2d_depthwise_forward", (blocks,), (THREADS,), x, weight, bias, y, *sizes)
+        return y
+    grid = _tiles(n * oh * ow), _tiles(o // groups), groups
+    weight = _by_group(weight, groups, (0, 3, 4, 2, 1))
+    _launch("conv2d_forward", grid, channels_last(x), weight, bias, y, *sizes)
+    return y
+
+
+def spread(dy, weight, x_shape, stride, padding, dilation, groups) -> Any:
+    """The value of conv2d_input_gradient."""
+    sizes = _sizes(x_shape, weight.shape, stride, padding, dilation, groups)
+    n, c, h, w = x_shape
+    dx = empty(tuple(x_shape), dy, (0, 2, 3, 1))
+    if has_few_channels(weight.shape, groups):
+        weight, blocks = _by_group(weight, groups, (3, 4, 1, 0, 2)), -(-dx.size // THREADS)
+        dy = channels_last(dy)
+        DEPTHWISE.launch("conv2d_depthwise_input_gradient", (blocks,), (THREADS,), dy, weight, dx, *sizes)
+        return dx
+    grid = _tiles(n * h * w), _tiles(c // groups), groups
+    weight = _by_group(weight, groups, (0, 3, 4, 1, 2))
+    _launch("conv2d_input_gradient", grid, channels_last(dy), weight, dx, *sizes)
+    return dx
+
+
+def parts_of(pixels: int, blocks: int) -> tuple[int, int]:
+    """How many parts the pixels are summed in, and the pixels of a part: enough parts to fill a GPU with blocks."""
+    parts = max(1, min(BLOCKS_WANTED // blocks, pixels // PIXELS_AT_LEAST))
+    per_part = -(-pixels // parts)
+    return -(-pixels // per_part), per_part
+
+
+def gather(dy, x, weight_shape, stride, padding, dilation, groups) -> Any:
+    """The value of conv2d_weight_gradient."""
+    sizes = _sizes(x.shape, weight_shape, stride, padding, dilation, groups)
+    o, channels, kh, kw = weight_shape
+    dw = empty((groups, kh, kw, channels, o // groups), x)
+    tiles = _tiles(kh * kw * channels), _tiles(o // groups)
+    parts, per_part = parts_of(dy.size // o, tiles[0] * tiles[1] * groups)
+    partial = dw if parts == 1 else empty((parts, *dw.shape), x)
+    dy, x, grid = channels_last(dy), channels_last(x), (*tiles, groups * parts)
+    _launch("conv2d_weight_gradient_parts", grid, dy, x, partial, per_part, *sizes)
+    if parts > 1:
+        blocks = -(-dw.size // THREADS)
+        SOURCE.launch("conv2d_weight_gradient_sum", (blocks,), (THREADS,), partial, dw, parts, dw.size)
+    return dw.transpose(0, 4, 3, 1, 2).reshape(weight_shape)
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Any:
+    """`ops.conv2d` on CUDA."""
+    settings = portable.geometry("conv2d", x, weight, stride, padding, dilation, groups)
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"conv2d: bias expects shape {weight.shape[:1]}; it is {bias.shape}")
+    x_shape, weight_shape, has_bias = x.shape, weight.shape, bias is not None
+
+    def backward(dy):
+        return (
+            lambda: portable.conv2d_input_gradient(dy, weight, x_shape, *settings),
+            lambda: portable.conv2d_weight_gradient(dy, x, weight_shape, *settings),
+            (lambda: array_namespace(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None,
+        )
+
+    return correlate(x, weight, bias, *settings), backward
+
+
+def conv2d_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, groups=1) -> Any:
+    """`ops.conv2d_input_gradient` on CUDA."""
+    settings = portable.gradient_geometry(
+        "conv2d_input_gradient", dy, "weight", weight, x_shape, weight.shape, stride, padding, dilation, groups
+    )
+    weight_shape = weight.shape
+
+    def backward(u):
+        return (
+            lambda: portable.conv2d(u, weight, None, *settings),
+            lambda: portable.conv2d_weight_gradient(dy, u, weight_shape, *settings),
+        )
+
+    return spread(dy, weight, x_shape, *settings), backward
+
+
+def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1, groups=1) -> Any:
+    """`ops.conv2d_weight_gradient` on CUDA."""
+    settings = portable.gradient_geometry(
+        "conv2d_weight_gradient", dy, "x", x, x.shape, weight_shape, stride, padding, dilation, groups
+    )
+    x_shape = x.shape
+
+    def backward(u):
+        return (
+            lambda: portable.conv2d(x, u, None, *settings),
+            lambda: portable.conv2d_input_gradient(dy, u, x_shape, *settings),
+        )
+
+    return gather(dy, x, weight_shape, *settings), backward
+
+
+def _not_empty(first, second, *_, **__) -> bool:
+    return first.size > 0 and second.size > 0
+
+
+def _not_empty_shapes(first, second, shape, *_, **__) -> bool:
+    return first.size > 0 and second.size > 0 and 0 not in shape
+
+
+conv2d.accepts = _not_empty  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_input_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_weight_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
