@@ -5,6 +5,7 @@ import pytest
 
 from minitorch_cv import Generator, Tensor, kernel_usage, manual_seed, nn, ops, optim
 from minitorch_cv._device import to_numpy, usable_simulator
+from minitorch_cv.training import Trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,3 +56,30 @@ def test_twenty_steps_equal_the_cpu(optimizer, update):
     assert all(choice.device == "cuda-sim" for choice in usage.counts if choice.dtype)
     ours = {choice.operation for choice in usage.counts if choice.body != "portable"}
     assert ours >= {"relu", "tanh", "silu", "leaky_relu", "scale_kept", "softmax_cross_entropy", update}
+
+
+def test_the_trainer_runs_on_the_device(tmp_path):
+    """Loader, clipping, averages, checkpoint and a resumed run: as on the CPU."""
+    losses, averages = {}, {}
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((24, 1, 28, 28)).astype(np.float32), np.arange(24) % 10
+    batches = [(images[i : i + 8], labels[i : i + 8]) for i in range(0, 24, 8)]
+    for device in ("cpu", "cuda-sim"):
+        for epochs in (1, 2):  # the second trainer goes on where the first ended
+            net = lenet().to(device)
+            average = optim.ExponentialMovingAverage(net, 0.5)
+            trainer = Trainer(
+                *(net, optim.Adam(net.parameters(), 3e-3), ops.cross_entropy),
+                train_loader=batches,
+                test_loader=batches,
+                ema=average,
+                clip_norm=1.0,
+                checkpoint=tmp_path / f"{device}.ckpt",
+                progress=False,
+            )
+            history = trainer.fit(epochs, resume=epochs > 1)
+        losses[device] = [*history["loss"], *history["test_loss"]]
+        averages[device] = [to_numpy(v) for v in average.shadow.values()]
+    np.testing.assert_allclose(losses["cuda-sim"], losses["cpu"], rtol=1e-4)
+    for given, right in zip(averages["cuda-sim"], averages["cpu"], strict=True):
+        assert np.linalg.norm(given - right) <= 1e-3 * np.linalg.norm(right)
