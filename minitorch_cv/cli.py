@@ -165,18 +165,20 @@ def build_parser() -> argparse.ArgumentParser:
     photos.add_argument("--figures", metavar="FOLDER", help="where a picture of each verdict is written")
 
     drawn = add("sample", _sample, "new images from a generative model: a picture and arrays", epilog=SAMPLE_EXAMPLES)
-    drawn.add_argument("model", metavar="MODEL", help="its name, as in vae (a wrong name lists them all)")
+    drawn.add_argument("model", metavar="MODEL", help="its name, as in conv_vae (a wrong name lists them all)")
     drawn.add_argument("--weights", metavar="FILE", help="a .safetensors or .pth file (default: the package's own)")
     drawn.add_argument("--count", type=_count, metavar="N", help="how many images (default 64; 1000 with --judge)")
     drawn.add_argument(
         "--class", dest="label", type=_class, metavar="CLASS", help="of a net with labels: 7, or all (default)"
     )
-    drawn.add_argument("--guidance", type=float, metavar="S", help="how strongly the label counts (default 2)")
+    drawn.add_argument(
+        "--guidance", type=float, metavar="S", help="how strongly the label counts (default 2; below 0 away from it)"
+    )
     drawn.add_argument("--steps", type=_count, metavar="N", help="of a diffusion model's (default 50)")
     drawn.add_argument("--eta", type=float, metavar="ETA", help="share of new noise in each step, 0 .. 1 (default 0)")
     drawn.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all noise (default 0)")
     drawn.add_argument("--output", metavar="PREFIX", help="path without ending, or a folder (default: MODEL, here)")
-    drawn.add_argument("--judge", action="store_true", help="of digits: 1,000 are measured beside real ones")
+    drawn.add_argument("--judge", action="store_true", help="of digits: measure them, 1,000 or more, beside real ones")
 
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
