@@ -54,6 +54,10 @@ BODIES: list[Body] = [
     *_on_cpu("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
     *_on_cuda("activation", "relu"),
     *_on_cuda("batch_norm", "batch_norm_train", "batch_norm_relu_train", "batch_norm_eval", "batch_norm_relu_eval"),
+    *(b._replace(takes_integers=True) for b in _on_cuda("pool2d", "max_pool2d_input_gradient")),
+    *_on_cuda("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
+    *_on_cuda("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
+    *_on_cuda("residual", "add_relu"),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.

@@ -1,13 +1,13 @@
-// Batch normalisation, with a residual and a rectifier in the same passes, for rows of C channels: an image (N, C, H, W)
-// with its channels last in memory is N H W such rows.
+// Batch normalisation, with a residual and a rectifier in the same passes, for rows of C channels: an image
+// (N, C, H, W) with its channels last in memory is N H W such rows.
 //
 //     mean = 1/m sum x    var = 1/m sum (x - mean)^2    r = (var + eps)^(-1/2)    s = w r
 //     y = s (x - mean) + b,  or  max(y, 0),  or  max(y + residual, 0)
 //     g = dy, or dy where the rectified y > 0    db = sum g    dw = r sum g (x - mean)
 //     dx = s (g - 1/m db - (x - mean) r 1/m dw)
 //
-// The layer reads and writes much and computes little, so passes over memory are what counts: one that sums and one that
-// writes, forward as backward. Neither xhat nor the mask is kept: both are computed again from x.
+// The layer reads and writes much and computes little, so passes over memory are what counts: one that sums and one
+// that writes, forward as backward. Neither xhat nor the mask is kept: both are computed again from x.
 //
 // Sums over a channel take two stages, without atomics, so that equal input gives equal bits. First, block (c, p) takes
 // the channels c blockDim.x .. and the rows of part p: threads side by side read channels side by side, threads above
@@ -77,9 +77,9 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // Second stage: a channel's mean, biased variance and r, and s = w r. One thread a channel.
-extern "C" __global__ void finish_statistics(const double* partial, const float* shift, const float* weight, float* mean,
-                                             float* var, float* r, float* scale, int rows, int C, int parts,
-                                             double eps) {
+extern "C" __global__ void finish_statistics(const double* partial, const float* shift, const float* weight,
+                                             float* mean, float* var, float* r, float* scale, int rows, int C,
+                                             int parts, double eps) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c >= C) return;
     double sum = 0.0, squares = 0.0;

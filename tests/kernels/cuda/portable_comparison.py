@@ -6,12 +6,12 @@ import importlib
 from typing import Any
 
 import numpy as np
+from minitorch_cv.kernels import manifest
 
 from minitorch_cv._device import to_device, to_numpy
 from minitorch_cv._op import OPS
 from minitorch_cv.checks.case_checks import Call, _layouts, called_out, relative_error, watched
 from minitorch_cv.checks.case_run import CaseRun, portable_bodies
-from minitorch_cv.kernels import manifest
 
 
 def bodies(stem: str) -> dict[str, Any]:
