@@ -1,4 +1,4 @@
-"""A `.cu` file: the signatures of its kernels, and their launch on a GPU or on the simulator."""
+"""A `.cu` file: the signatures of its kernels, and their launch on the simulator."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Parameter(NamedTuple):
 
 
 class Source:
-    """The kernels of one `.cu` file, compiled when the first is launched: by NVRTC, or for the simulator."""
+    """The kernels of one `.cu` file, compiled for the simulator when the first is launched."""
 
     def __init__(self, file: str | Path):
         self.path = HERE / file
@@ -70,12 +70,8 @@ class Source:
                 break
         if device == "cuda-sim":
             _simulated(self.path).launch(kernel, grid, block, values, shared_bytes)
-        elif device == "cuda":
-            from ..loader import load
-
-            load(self.path).launch(kernel, grid, block, values, shared_bytes)
         else:
-            raise ValueError(f"{kernel}: arguments expect an array on 'cuda' or 'cuda-sim'; there is none")
+            raise ValueError(f"{kernel}: arguments expect an array on 'cuda-sim'; the first is on {device!r}")
 
     def _bound(self, kernel: str, arguments: tuple) -> list[Any]:
         """The arguments as the kernel's parameters want them; raises TypeError for what does not fit."""
