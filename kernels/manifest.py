@@ -58,6 +58,8 @@ BODIES: list[Body] = [
     *_on_cuda("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cuda("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
     *_on_cuda("residual", "add_relu"),
+    *_on_cuda("group_norm", "group_norm"),
+    *_on_cuda("local_response_norm", "local_response_norm"),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.
