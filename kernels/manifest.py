@@ -61,6 +61,9 @@ BODIES: list[Body] = [
     *_on_cuda("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cuda("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
     *_on_cuda("residual", "add_relu"),
+    *_on_cuda("group_norm", "group_norm"),
+    *_on_cuda("local_response_norm", "local_response_norm"),
+    *(b._replace(takes_integers=True) for b in _on_cuda("attention", "masked_attention")),
 ]
 
 # The same for the optimisers' updates, which change arrays in place and so are no operations.
