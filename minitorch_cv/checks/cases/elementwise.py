@@ -287,7 +287,7 @@ ERRORS = [
         "to_device",
         lambda: to_device(_a, "tpu"),
         ValueError,
-        "to: device expects one of cpu, cuda; it is 'tpu'",
+        "to: device expects one of cpu, cuda, cuda-sim; it is 'tpu'",
     ),
 ]
 
