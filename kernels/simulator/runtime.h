@@ -33,14 +33,23 @@ struct dim3 { unsigned x, y, z; };
 namespace simulator {
 
 constexpr int MAX_THREADS = 1024, LANES = 32, MAX_COPIES = 256, MAX_GROUPS = 256;
-constexpr size_t STACK_BYTES = 256 << 10;
+constexpr size_t STACK_BYTES = 256 << 10, DYNAMIC_GUARD = 64 << 10;
+
+// What a kernel can do wrong, in the order of KINDS in finding.py.
+enum class Kind {
+    race, uninitialised_read, out_of_bounds, misaligned, stale_copy, divergent_barrier, warp_collective, undefined_arithmetic,
+    launch
+};
 
 enum class State { ready, at_barrier, at_collective, finished };
 
 struct Fiber;
 using Collective = void (*)(Fiber* warp, unsigned mask);  // computes the results of all lanes in the mask
 
-struct Copy { void* to; const void* from; int bytes, valid_bytes, line; const char* file; };  // a cp.async under way
+struct Copy {  // a cp.async under way
+    void* to; const void* from; int bytes, valid_bytes, line; const char* file;
+    const void* where;  // the program counter
+};
 
 struct Fiber {
     void* stack_pointer;
@@ -58,6 +67,7 @@ struct Fiber {
 
 static Fiber fibers[MAX_THREADS];
 static Fiber* current;                   // the thread that runs
+static bool running;                     // whether the kernel's own code runs, rather than the simulator's
 static void* scheduler_stack_pointer;
 static dim3 grid, block;
 static uint3 block_index;
@@ -70,17 +80,27 @@ static void (*call_kernel)(void* kernel, void** arguments); static void* the_ker
 // ---- hooks of the watched build ------------------------------------------------------------------------------------
 
 #ifdef CUDA_SIMULATOR_WATCHED
+static void watch_launch_begins();
+static void watch_launch_ends();
 static void watch_block_begins();
 static void watch_barrier();
+static void watch_pass_ends();
 static void watch_lanes_in_order(Fiber* warp, unsigned mask);
-static void watch_copy_arrives(const Copy& copy);
 static void watch_copy_begins(const Copy& copy);
+static void watch_copy_arrives(const Copy& copy);
+static void watch_atomic(const void* address, size_t size, const void* where);
+static void watch_fence();
 #else
+static inline void watch_launch_begins() {}
+static inline void watch_launch_ends() {}
 static inline void watch_block_begins() {}
 static inline void watch_barrier() {}
+static inline void watch_pass_ends() {}
 static inline void watch_lanes_in_order(Fiber*, unsigned) {}
-static inline void watch_copy_arrives(const Copy&) {}
 static inline void watch_copy_begins(const Copy&) {}
+static inline void watch_copy_arrives(const Copy&) {}
+static inline void watch_atomic(const void*, size_t, const void*) {}
+static inline void watch_fence() {}
 #endif
 
 // ---- switching from one stack to another: saves what a function must preserve, and takes the other's ---------------
@@ -108,26 +128,35 @@ asm(".text\n.p2align 4\n.local simulator_switch\nsimulator_switch:\n"
 #error "simulator: runtime.h has no context switch for this processor"
 #endif
 
-SIMULATOR_OWN static void yield() { simulator_switch(&current->stack_pointer, scheduler_stack_pointer); }
+SIMULATOR_OWN static void yield() {
+    running = false;
+    simulator_switch(&current->stack_pointer, scheduler_stack_pointer);
+    running = true;
+}
 
 SIMULATOR_OWN static void resume(Fiber* fiber) {
     current = fiber;
     simulator_switch(&scheduler_stack_pointer, fiber->stack_pointer);
+    running = false;
 }
 
-SIMULATOR_OWN static void fail(const char* what, const Fiber* where, const char* file, int line) {
+SIMULATOR_OWN static void fail(Kind kind, const char* what, const Fiber* where, const char* file, int line) {
     if (failure[0]) return;
-    snprintf(failure, sizeof failure, "%s\t%u,%u,%u\t%u,%u,%u\t%s\t%d", what, block_index.x, block_index.y,
+    snprintf(failure, sizeof failure, "%d\t%s\t%u,%u,%u\t%u,%u,%u\t%s\t%d", int(kind), what, block_index.x, block_index.y,
              block_index.z, where->thread.x, where->thread.y, where->thread.z, file ? file : "", line);
 }
 
-SIMULATOR_OWN static void fail_here(const char* what, const Fiber* where) { fail(what, where, where->file, where->line); }
+SIMULATOR_OWN static void fail_here(Kind kind, const char* what, const Fiber* where) {
+    fail(kind, what, where, where->file, where->line);
+}
 
 SIMULATOR_OWN static void begin_thread() {
+    running = true;
     call_kernel(the_kernel, the_arguments);
+    running = false;
     if (current->copies_under_way) {
         const Copy& copy = current->copies[0];
-        fail("cp.async is still under way at the end of the kernel", current, copy.file, copy.line);
+        fail(Kind::stale_copy, "cp.async is still under way at the end of the kernel", current, copy.file, copy.line);
     }
     current->state = State::finished;
     yield();
@@ -174,7 +203,7 @@ SIMULATOR_OWN static void wait_for_lanes(unsigned mask, Collective collective, c
     fiber->line = line;
     fiber->mask = mask;
     fiber->collective = collective;
-    if (!(mask >> fiber->lane & 1)) fail_here("a lane is not in the mask that it passes", fiber);
+    if (!(mask >> fiber->lane & 1)) fail_here(Kind::warp_collective, "a lane is not in the mask that it passes", fiber);
     fiber->state = State::at_collective;
     yield();
 }
@@ -200,12 +229,12 @@ SIMULATOR_OWN static bool serve_collective(Fiber* warp, int lanes, int lane) {
         if (!(mask >> i & 1)) continue;
         if (i >= lanes) {
             if (mask == 0xffffffffu) continue;  // "all", in a warp that is not full
-            fail_here("a mask names a lane that does not exist", &warp[lane]);
+            fail_here(Kind::warp_collective, "a mask names a lane that does not exist", &warp[lane]);
             return false;
         }
         if (warp[i].state != State::at_collective) return false;
         if (warp[i].mask != mask || warp[i].collective != warp[lane].collective) {
-            fail_here("lanes of one mask are at different warp collectives", &warp[i]);
+            fail_here(Kind::warp_collective, "lanes of one mask are at different warp collectives", &warp[i]);
             return false;
         }
     }
@@ -222,6 +251,7 @@ SIMULATOR_OWN static void run_warp(Fiber* warp, int lanes) {
         put_in_order(order, lanes);
         for (int i = 0; i < lanes && !failure[0]; ++i)
             if (warp[order[i]].state == State::ready) resume(&warp[order[i]]);
+        watch_pass_ends();
         served = false;
         for (int lane = 0; lane < lanes && !failure[0]; ++lane)
             if (warp[lane].state == State::at_collective) served |= serve_collective(warp, lanes, lane);
@@ -235,7 +265,7 @@ SIMULATOR_OWN static bool pass_barrier() {
     for (int i = 0; i < thread_count; ++i) {
         const Fiber* fiber = &fibers[i];
         if (fiber->state == State::at_collective) {
-            fail_here("a warp collective waits for a lane that does not come", fiber);
+            fail_here(Kind::warp_collective, "a warp collective waits for a lane that does not come", fiber);
             return false;
         }
         if (fiber->state == State::finished) {
@@ -243,13 +273,13 @@ SIMULATOR_OWN static bool pass_barrier() {
         } else if (!waiting) {
             waiting = fiber;
         } else if (fiber->line != waiting->line || strcmp(fiber->file, waiting->file)) {
-            fail_here("threads of a block are at different __syncthreads()", fiber);
+            fail_here(Kind::divergent_barrier, "threads of a block are at different __syncthreads()", fiber);
             return false;
         }
     }
     if (!waiting) return false;
     if (finished) {
-        fail_here("__syncthreads() is not reached by every thread of the block", waiting);
+        fail_here(Kind::divergent_barrier, "__syncthreads() is not reached by every thread of the block", waiting);
         return false;
     }
     watch_barrier();
@@ -292,7 +322,7 @@ SIMULATOR_OWN static void run_block() {
     } while (!failure[0] && pass_barrier());
 }
 
-// Empty, or "what \t block \t thread \t file \t line".
+// Empty, or "kind \t what \t block \t thread \t file \t line".
 SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kernel, void** arguments,
                                         const unsigned* shape, size_t shared_bytes, int order, uint64_t seed) {
     failure[0] = 0;
@@ -303,14 +333,16 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
     thread_order = order;
     random_state = seed * 0x9e3779b97f4a7c15ull | 1;
     void* memory = nullptr;
-    if (posix_memalign(&memory, 128, shared_bytes ? shared_bytes : 1)) return "out of memory\t\t\t\t0";
-    dynamic_shared = static_cast<char*>(memory), dynamic_shared_bytes = shared_bytes;
+    if (posix_memalign(&memory, 128, shared_bytes + 2 * DYNAMIC_GUARD)) abort();
+    dynamic_shared = static_cast<char*>(memory) + DYNAMIC_GUARD, dynamic_shared_bytes = shared_bytes;
+    watch_launch_begins();
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     for (uint64_t i = 0; i < blocks && !failure[0]; ++i) {
         const uint64_t b = order == 1 ? blocks - 1 - i : i;
         block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
         run_block();
     }
+    watch_launch_ends();
     free(memory);
     return failure;
 }
@@ -319,10 +351,10 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
 template <class Function> struct Caller;
 template <class... Arguments> struct Caller<void (*)(Arguments...)> {
     template <size_t... I>
-    static void call(void (*kernel)(Arguments...), void** arguments, std::index_sequence<I...>) {
+    SIMULATOR_OWN static void call(void (*kernel)(Arguments...), void** arguments, std::index_sequence<I...>) {
         kernel(*static_cast<std::remove_reference_t<Arguments>*>(arguments[I])...);
     }
-    static void invoke(void* kernel, void** arguments) {
+    SIMULATOR_OWN static void invoke(void* kernel, void** arguments) {
         call(reinterpret_cast<void (*)(Arguments...)>(kernel), arguments, std::index_sequence_for<Arguments...>{});
     }
 };
