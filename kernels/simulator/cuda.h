@@ -17,7 +17,7 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static __attribute__((section(SIMULATOR_SHARED_SECTION)))
+#define __shared__ SIMULATOR_SHARED
 // "extern __shared__ T name[];" becomes this before it is compiled.
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(simulator::dynamic_shared)
 

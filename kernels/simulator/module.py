@@ -19,7 +19,7 @@ import numpy as np
 from .finding import KINDS, Finding, Place
 
 HERE = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
 ORDERS = ("forward", "reverse", "random")
 MAX_THREADS, MAX_GRID, MAX_SHARED_BYTES = 1024, (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
@@ -79,7 +79,9 @@ class SimulatedModule:
             raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
         self.path, self.order, self.seed = Path(path), ORDERS.index(order), seed
         text = self.path.read_text(encoding="utf-8")
-        found = KERNEL.findall(without_comments(text))
+        code = without_comments(text)
+        found = KERNEL.findall(code)
+        self.lines = {match[2]: code.count("\n", 0, match.start()) + 1 for match in KERNEL.finditer(code)}
         self.thread_limits = {name: int(bound) if bound.isdigit() else MAX_THREADS for bound, name, _ in found}
         self.parameters = {name: re.findall(r"(\w+)\s*(?:,|$)", declared.strip()) for _, name, declared in found}
         library = _built(self.path, text, tuple(self.thread_limits), tuple(options), self.instrumentation)
@@ -93,7 +95,7 @@ class SimulatedModule:
         Raises ValueError for a launch outside CUDA's limits; KernelError, with block, thread, file and line, for a
         barrier that not all threads reach, a wrong mask, or copies that nobody waited for.
         """
-        self._check(kernel, grid, block, shared_bytes)
+        self._check(kernel, grid, block, values, shared_bytes)
         addresses = [_address(v) if v is None or isinstance(v, np.ndarray) else v for v in values]
         finding = self._run(kernel, grid, block, addresses, shared_bytes)
         if finding:
@@ -126,10 +128,17 @@ class SimulatedModule:
             KINDS[int(kind)], kernel, _place(at_block), _place(thread), file or str(self.path), int(line), what
         )
 
-    def _check(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> None:
+    def _check(
+        self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int
+    ) -> None:
         shape = _shape(grid, block)
         if kernel not in self.thread_limits:
             raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.thread_limits)}")
+        if len(values) != len(self.parameters[kernel]):
+            names = ", ".join(self.parameters[kernel])
+            raise ValueError(
+                f"{kernel}: values expects {len(self.parameters[kernel])}, for {names}; there are {len(values)}"
+            )
         threads = shape[3] * shape[4] * shape[5]
         if not 1 <= threads <= self.thread_limits[kernel] or shape[5] > 64:
             limit = self.thread_limits[kernel]

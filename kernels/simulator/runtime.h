@@ -16,6 +16,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#ifndef __APPLE__
+#include <link.h>
+#endif
 #include <sys/mman.h>
 #include <type_traits>
 #include <utility>
@@ -26,6 +29,9 @@
 #else
 #define SIMULATOR_OWN __attribute__((noinline, no_sanitize_thread, no_sanitize_undefined))
 #endif
+
+// All else is hidden, so that libraries with functions of the same name do not share them.
+#define SIMULATOR_VISIBLE __attribute__((visibility("default")))
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
@@ -83,6 +89,7 @@ static void (*call_kernel)(void* kernel, void** arguments); static void* the_ker
 static void watch_launch_begins();
 static void watch_launch_ends();
 static void watch_block_begins();
+static void watch_block_ends();
 static void watch_barrier();
 static void watch_pass_ends();
 static void watch_lanes_in_order(Fiber* warp, unsigned mask);
@@ -94,6 +101,7 @@ static void watch_fence();
 static inline void watch_launch_begins() {}
 static inline void watch_launch_ends() {}
 static inline void watch_block_begins() {}
+static inline void watch_block_ends() {}
 static inline void watch_barrier() {}
 static inline void watch_pass_ends() {}
 static inline void watch_lanes_in_order(Fiber*, unsigned) {}
@@ -287,19 +295,44 @@ SIMULATOR_OWN static bool pass_barrier() {
     return true;
 }
 
-// __shared__ variables lie in a section of their own, so that they can be filled as a whole.
-#ifdef __APPLE__
+// __shared__ variables lie together, so that they can be filled as a whole: in a section of their own, or, as GCC
+// ignores sections inside of templates, in the library's thread-local storage, where nothing else lies.
+#if defined(__APPLE__)
+#define SIMULATOR_SHARED static __attribute__((section("__DATA,simulated")))
 extern char shared_begin[] __asm("section$start$__DATA$simulated");
 extern char shared_end[] __asm("section$end$__DATA$simulated");
-#define SIMULATOR_SHARED_SECTION "__DATA,simulated"
-#else
+static void find_shared() {}
+#elif defined(__clang__)
+#define SIMULATOR_SHARED static __attribute__((section("simulated_shared")))
 extern "C" {
 extern char __start_simulated_shared[] __attribute__((weak, visibility("hidden")));
 extern char __stop_simulated_shared[] __attribute__((weak, visibility("hidden")));
 }
 #define shared_begin __start_simulated_shared
 #define shared_end __stop_simulated_shared
-#define SIMULATOR_SHARED_SECTION "simulated_shared"
+static void find_shared() {}
+#else
+#define SIMULATOR_SHARED static thread_local
+static char *shared_begin, *shared_end;
+static thread_local volatile char touched_for_the_block_to_exist;
+SIMULATOR_OWN static int look_for_shared(dl_phdr_info* library, size_t, void* address_within) {
+    bool is_this = false;
+    size_t bytes = 0;
+    for (int i = 0; i < library->dlpi_phnum; ++i) {
+        const auto& part = library->dlpi_phdr[i];
+        const char* begin = reinterpret_cast<char*>(library->dlpi_addr + part.p_vaddr);
+        if (part.p_type == PT_LOAD) is_this |= begin <= address_within && address_within < begin + part.p_memsz;
+        if (part.p_type == PT_TLS) bytes = part.p_memsz;
+    }
+    if (!is_this) return 0;
+    shared_begin = static_cast<char*>(library->dlpi_tls_data);
+    shared_end = shared_begin + bytes;
+    return 1;
+}
+SIMULATOR_OWN static void find_shared() {
+    touched_for_the_block_to_exist = 0;
+    dl_iterate_phdr(look_for_shared, &fibers);
+}
 #endif
 
 SIMULATOR_OWN static void fill_with_nan(char* begin, char* end) {
@@ -320,6 +353,7 @@ SIMULATOR_OWN static void run_block() {
             run_warp(&fibers[first], thread_count - first < LANES ? thread_count - first : LANES);
         }
     } while (!failure[0] && pass_barrier());
+    watch_block_ends();
 }
 
 // Empty, or "kind \t what \t block \t thread \t file \t line".
@@ -335,6 +369,7 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
     void* memory = nullptr;
     if (posix_memalign(&memory, 128, shared_bytes + 2 * DYNAMIC_GUARD)) abort();
     dynamic_shared = static_cast<char*>(memory) + DYNAMIC_GUARD, dynamic_shared_bytes = shared_bytes;
+    find_shared();
     watch_launch_begins();
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     for (uint64_t i = 0; i < blocks && !failure[0]; ++i) {
@@ -362,8 +397,8 @@ template <class... Arguments> struct Caller<void (*)(Arguments...)> {
 }  // namespace simulator
 
 #define SIMULATOR_EXPORT(kernel)                                                                                     \
-    extern "C" const char* launch_##kernel(void** arguments, const unsigned* shape, size_t shared_bytes, int order,  \
-                                           uint64_t seed) {                                                          \
+    extern "C" SIMULATOR_VISIBLE const char* launch_##kernel(void** arguments, const unsigned* shape,                \
+                                                             size_t shared_bytes, int order, uint64_t seed) {        \
         return simulator::launch(simulator::Caller<decltype(&kernel)>::invoke, reinterpret_cast<void*>(&kernel),     \
                                  arguments, shape, shared_bytes, order, seed);                                       \
     }

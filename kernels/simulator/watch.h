@@ -13,13 +13,13 @@
 
 namespace simulator {
 
-constexpr int SLOTS = 6, MAX_REGIONS = 512, MAX_FINDINGS = 256, MAX_SITES = 4096, MAX_CHANNELS = 256, MAX_ACQUIRED = 64;
+constexpr int SLOTS = 6, MAX_REGIONS = 512, MAX_FINDINGS = 256, MAX_SUSPECTS = 1024, MAX_SITES = 4096, MAX_CHANNELS = 256, MAX_ACQUIRED = 64;
 constexpr uint64_t DESTINATION = 1ull << 63;  // marks the place of a cp.async as that of its write
 constexpr int SECTOR_BYTES = 32, BANKS = 32, BANK_BYTES = 4;
 
 enum class Space : uint32_t { global, shared };
 
-struct Region { uint64_t begin, end, guard_begin, guard_end; Space space; uint32_t itemsize; };
+struct Region { uint64_t begin, end, guard_begin, guard_end; Space space; uint32_t reserved; };
 
 struct Access {                 // of one cell, by one thread
     uint32_t block, epoch, time, site;
@@ -57,6 +57,8 @@ struct Site {                   // an instruction that touches memory
     bool writes; Space space;
 };
 
+struct Unwritten { int region; uint64_t index, address; size_t size; Access access; uint8_t bytes; };  // what was read
+
 struct Released { uint32_t epoch; uint32_t threads[MAX_THREADS / 32]; bool any; };
 struct Channel { uint64_t address; Released* by_block; };                       // an atomic after a fence
 struct Acquired { int channel; uint32_t epoch; uint32_t threads[MAX_THREADS / 32]; };
@@ -66,6 +68,7 @@ static Cell* cells[MAX_REGIONS];
 static uint64_t image_begin, image_end;                                         // the library's own variables lie here
 static Found findings[MAX_FINDINGS]; static int finding_count;
 static Site sites[MAX_SITES]; static int touched[MAX_SITES]; static int touched_count;
+static Unwritten suspects[MAX_SUSPECTS]; static int suspect_count;
 static Channel channels[MAX_CHANNELS]; static int channel_count;
 static Acquired acquired[MAX_ACQUIRED]; static int acquired_count;
 static uint32_t block_number, epoch;                                            // of the block that runs, from 1
@@ -320,6 +323,29 @@ SIMULATOR_OWN static void race(int region, uint64_t address, size_t size, const 
     describe_other(found, before);
 }
 
+SIMULATOR_OWN static void tell_unwritten(const Unwritten& read) {
+    if (!(cells[read.region][read.index].written_in == block_number) || read.bytes & ~cells[read.region][read.index].written) {
+        Fiber* interrupted = current;
+        current = &fibers[read.access.thread];
+        Found* found = find(Kind::uninitialised_read, sites[read.access.site].where, 0, nullptr, 0);
+        if (found) describe(found, read.region, read.address, read.size, read.access.kind);
+        current = interrupted;
+    }
+}
+
+// Memory that is written before the next barrier, by a thread that came later, is in a race, and told as such.
+SIMULATOR_OWN static void tell_suspects() {
+    for (int i = 0; i < suspect_count; ++i) tell_unwritten(suspects[i]);
+    suspect_count = 0;
+}
+
+SIMULATOR_OWN static void suspect(const Unwritten& read) {
+    for (int i = 0; i < suspect_count; ++i)
+        if (suspects[i].access.site == read.access.site && suspects[i].index == read.index) return;
+    if (suspect_count < MAX_SUSPECTS) suspects[suspect_count++] = read;
+    else tell_unwritten(read);
+}
+
 SIMULATOR_OWN static void touch_cell(int region, uint64_t index, uint64_t address, size_t size, Access now) {
     const bool is_shared = regions[region].space == Space::shared;
     Cell& cell = cells[region][index];
@@ -333,10 +359,7 @@ SIMULATOR_OWN static void touch_cell(int region, uint64_t index, uint64_t addres
             }
             return;
         }
-        if (now.kind & READ && now.bytes & ~cell.written) {
-            Found* found = find(Kind::uninitialised_read, sites[now.site].where, 0, nullptr, 0);
-            if (found) describe(found, region, address, size, now.kind);
-        }
+        if (now.kind & READ && now.bytes & ~cell.written) suspect({region, index, address, size, now, uint8_t(now.bytes & ~cell.written)});
         if (now.kind & WRITE) cell.written |= now.bytes;
     }
     for (Access& before : cell.slots) {
@@ -420,14 +443,13 @@ SIMULATOR_OWN static void watch_copy_arrives(const Copy& copy) {
 
 SIMULATOR_OWN static void watch_launch_begins() {
     for (int i = 0; i < channel_count; ++i) free(channels[i].by_block);
-    finding_count = channel_count = touched_count = 0;
+    finding_count = channel_count = touched_count = suspect_count = 0;
     memset(sites, 0, sizeof sites);
     block_total = uint64_t(grid.x) * grid.y * grid.z;
     for (int i = 0; i < region_count; ++i)
-        if (regions[i].space == Space::shared && !regions[i].begin) {  // dynamic shared memory, allocated by now
-            const uint64_t begin = reinterpret_cast<uint64_t>(dynamic_shared);
-            regions[i].begin = begin, regions[i].end = begin + dynamic_shared_bytes;
-            regions[i].guard_begin = begin - DYNAMIC_GUARD, regions[i].guard_end = begin + dynamic_shared_bytes + DYNAMIC_GUARD;
+        if (!regions[i].begin) {  // dynamic shared memory, allocated by now
+            const uint64_t begin = reinterpret_cast<uint64_t>(dynamic_shared), end = begin + dynamic_shared_bytes;
+            regions[i] = {begin, end, begin - DYNAMIC_GUARD, end + DYNAMIC_GUARD, Space::shared, 0};
         }
     for (int i = 0; i < region_count; ++i) {
         const size_t bytes = ((regions[i].end - regions[i].begin) / 4 + 1) * sizeof(Cell);
@@ -453,7 +475,12 @@ SIMULATOR_OWN static void watch_block_begins() {
     }
 }
 
-SIMULATOR_OWN static void watch_barrier() { ++epoch; }
+SIMULATOR_OWN static void watch_barrier() {
+    tell_suspects();
+    ++epoch;
+}
+
+SIMULATOR_OWN static void watch_block_ends() { tell_suspects(); }
 
 SIMULATOR_OWN static void watch_lanes_in_order(Fiber* warp, unsigned mask) {
     uint32_t joined[LANES] = {};
@@ -476,8 +503,8 @@ SIMULATOR_OWN static void touch_from(const void* address, size_t size, uint8_t k
 
 }  // namespace simulator
 
-#define SIMULATOR_INSTRUMENT_EXPORT extern "C" __attribute__((visibility("default"))) SIMULATOR_OWN
-#define SIMULATOR_INSTRUMENT extern "C" __attribute__((visibility("hidden"))) SIMULATOR_OWN
+#define SIMULATOR_INSTRUMENT_EXPORT extern "C" SIMULATOR_VISIBLE SIMULATOR_OWN
+#define SIMULATOR_INSTRUMENT extern "C" SIMULATOR_OWN
 #define SIMULATOR_WATCH(size)                                                                                        \
     SIMULATOR_INSTRUMENT void __tsan_read##size(void* p) { simulator::touch_from(p, size, simulator::READ, __builtin_return_address(0)); } \
     SIMULATOR_INSTRUMENT void __tsan_write##size(void* p) { simulator::touch_from(p, size, simulator::WRITE, __builtin_return_address(0)); } \
@@ -541,6 +568,12 @@ SIMULATOR_INSTRUMENT_EXPORT int watch_regions(const simulator::Region* given, in
     memcpy(simulator::regions, given, size_t(count) * sizeof *given);
     simulator::region_count = count, simulator::image_begin = begin, simulator::image_end = end;
     return 0;
+}
+
+// Where thread-local variables begin, for the thread that asks.
+SIMULATOR_INSTRUMENT_EXPORT uint64_t watch_shared() {
+    simulator::find_shared();
+    return reinterpret_cast<uint64_t>(+simulator::shared_begin);
 }
 
 SIMULATOR_INSTRUMENT_EXPORT int watch_findings(simulator::Found* found) {

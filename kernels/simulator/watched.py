@@ -27,12 +27,16 @@ GUARD = 1 << 20
 """Bytes before and after each array; an access that misses by more is told without the array's name."""
 
 READ, WRITE, ATOMIC, COPY = 1, 2, 4, 8
+ALIGNMENT = 256
+"""Of memory that a GPU allocates."""
 DESTINATION = 1 << 63
 """Marks the program counter of a cp.async where it stands for the write of its destination."""
 
 ORIGIN = (0, 0, 0)
 STOPPED = "stopped"
 """What a launch says that a finding has ended."""
+NULL_PAGE = 4096
+"""No array lies below."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,37 @@ class Observation:
 
 
 class Variable(NamedTuple):
-    """A variable of the built library that a kernel can reach."""
+    """A variable of the built library that a kernel can reach.
+
+    Its address is relative: to where thread-local storage begins for one that is `thread_local`, else to the library.
+    """
 
     name: str
     begin: int
-    end: int
+    size: int
     is_shared: bool
+    is_thread_local: bool
+
+
+class Region(NamedTuple):
+    """Memory that a kernel may touch. `itemsize` is None where the type of the elements is not known."""
+
+    name: str
+    begin: int
+    size: int
+    itemsize: int | None
+    is_shared: bool = False
+
+    def for_the_library(self) -> _Region:
+        guard = 0 if self.itemsize is None else GUARD
+        end = self.begin + self.size
+        return _Region(self.begin, end, self.begin - guard, end + guard, int(self.is_shared), 0)
 
 
 class _Region(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("begin", "end", "guard_begin", "guard_end")] + [
         ("space", ctypes.c_uint32),
-        ("itemsize", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
@@ -128,7 +151,10 @@ class WatchedModule(SimulatedModule):
 
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
         super().__init__(path, options, order, seed)
-        self.variables, self.bias, self.image = _reachable_variables(self.library)
+        self.variables, functions, end = _symbols(Path(self.library._name))
+        self.bias = (ctypes.cast(self.library.watch_regions, ctypes.c_void_p).value or 0) - functions["watch_regions"]
+        self.image = self.bias, self.bias + end
+        self.library.watch_shared.restype = ctypes.c_uint64
 
     def launch(
         self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
@@ -138,18 +164,34 @@ class WatchedModule(SimulatedModule):
         What would raise there, a launch outside of CUDA's limits included, is a finding here.
         """
         try:
-            self._check(kernel, grid, block, shared_bytes)
+            self._check(kernel, grid, block, values, shared_bytes)
         except ValueError as error:
-            if kernel not in self.parameters:
+            if len(values) != len(self.parameters.get(kernel, ())):
                 raise
-            return Observation((Finding("launch", kernel, ORIGIN, ORIGIN, str(self.path), 0, str(error)),), {})
+            return Observation(
+                (
+                    Finding(
+                        "launch",
+                        kernel,
+                        ORIGIN,
+                        ORIGIN,
+                        str(self.path),
+                        self.lines[kernel],
+                        str(error).removeprefix(f"{kernel}: "),
+                    ),
+                ),
+                {},
+            )
         copies = _copied(values)
-        names = [_name(copy, self.parameters[kernel], values) for copy in copies] + [v.name for v in self.variables]
-        spans = [_Region(c.begin, c.end, c.begin - GUARD, c.end + GUARD, 0, c.itemsize) for c in copies]
-        spans += [_Region(v.begin, v.end, v.begin, v.end, int(v.is_shared), 0) for v in self.variables]
-        names.append("dynamic shared memory")
-        spans.append(_Region(0, 0, 0, 0, 1, 0))  # the simulator knows its place once it is allocated
-        table = (_Region * len(spans))(*spans)
+        shared = self.library.watch_shared()
+        spans = [
+            Region(_name(c, self.parameters[kernel], values), c.begin, c.end - c.begin, c.itemsize) for c in copies
+        ]
+        for v in self.variables:
+            begin = v.begin + (shared if v.is_thread_local else self.bias)
+            spans.append(Region(v.name, begin, v.size, None, v.is_shared))
+        spans.append(Region("dynamic shared memory", 0, shared_bytes, 1, True))  # where it lies, the library knows
+        table = (_Region * len(spans))(*(span.for_the_library() for span in spans))
         if self.library.watch_regions(table, len(spans), *map(ctypes.c_uint64, self.image)):
             raise ValueError(f"{kernel}: more arrays and variables than the simulator watches")
         moved = [next(c for c in copies if c.holds(v)).moved(v) if isinstance(v, np.ndarray) else v for v in values]
@@ -163,7 +205,7 @@ class WatchedModule(SimulatedModule):
         counts = counted[: self.library.watch_counts(counted)]
         counters = {f.where for f in seen} | {f.other_where for f in seen} | {c.where for c in counts}
         source = _Source(self.path, Path(self.library._name), self.bias, counters)
-        findings = [_finding(kernel, f, names, spans, source) for f in seen]
+        findings = [_finding(kernel, f, spans, source) for f in seen]
         if ended and ended.what != STOPPED:
             findings.append(ended)
         by_line: dict[int, MemoryCounts] = {}
@@ -178,18 +220,21 @@ class WatchedModule(SimulatedModule):
 
 
 class _Copy:
-    """The bytes from `low` to `high`, which one array spans or several that overlap, copied between guards."""
+    """The bytes from `low` to `high`, which one array spans or several that overlap, copied between guards.
 
-    def __init__(self, low: int, high: int, itemsize: int):
+    They lie `offset` bytes past a multiple of 256, as on a GPU, which allocates at such multiples.
+    """
+
+    def __init__(self, low: int, high: int, itemsize: int, offset: int):
         self.low, self.high, self.itemsize = low, high, itemsize
-        self.bytes = np.empty(high - low + 2 * GUARD + 16, np.uint8)
+        self.bytes = np.empty(high - low + 2 * GUARD + 2 * ALIGNMENT, np.uint8)
         start = self.bytes.ctypes.data + GUARD
-        self.begin = start + (low - start) % 16  # as far from a multiple of 16 as the original is
+        self.begin = start + -start % ALIGNMENT + offset
         self.end = self.begin + high - low
         ctypes.memmove(self.begin, low, high - low)
 
     def holds(self, array: np.ndarray) -> bool:
-        return self.low <= array.ctypes.data < self.high or array.size == 0 == self.high - self.low
+        return self.low <= array.ctypes.data < self.high or (self.low == self.high == array.ctypes.data)
 
     def moved(self, array: np.ndarray) -> np.uintp:
         return np.uintp(array.ctypes.data - self.low + self.begin)
@@ -199,18 +244,29 @@ class _Copy:
 
 
 def _copied(values: Sequence[Any]) -> list[_Copy]:
-    spans = sorted(
-        (*np.lib.array_utils.byte_bounds(v), v.itemsize) if v.size else (v.ctypes.data, v.ctypes.data, v.itemsize)
-        for v in values
-        if isinstance(v, np.ndarray)
-    )
-    merged: list[tuple[int, int, int]] = []
-    for low, high, itemsize in spans:
-        if merged and low < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]), min(itemsize, merged[-1][2]))
-        elif not merged or (low, high) != merged[-1][:2]:
-            merged.append((low, high, itemsize))
+    merged: list[_Span] = []
+    for span in sorted(_span(v) for v in values if isinstance(v, np.ndarray)):
+        if merged and (span.low < merged[-1].high or span[:2] == merged[-1][:2]):
+            last = merged[-1]
+            merged[-1] = last._replace(high=max(last.high, span.high), itemsize=min(last.itemsize, span.itemsize))
+        else:
+            merged.append(span)
     return [_Copy(*span) for span in merged]
+
+
+class _Span(NamedTuple):
+    low: int
+    high: int
+    itemsize: int
+    offset: int
+
+
+def _span(array: np.ndarray) -> _Span:
+    low, high = np.lib.array_utils.byte_bounds(array) if array.size else (array.ctypes.data, array.ctypes.data)
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return _Span(low, high, array.itemsize, (low - owner.ctypes.data) % ALIGNMENT)
 
 
 def _name(copy: _Copy, parameters: Sequence[str], values: Sequence[Any]) -> str:
@@ -220,30 +276,26 @@ def _name(copy: _Copy, parameters: Sequence[str], values: Sequence[Any]) -> str:
 # ---- the variables and lines of a built library ----------------------------------------------------------------------
 
 
-def _reachable_variables(library: ctypes.CDLL) -> tuple[list[Variable], int, tuple[int, int]]:
-    """The variables of the kernels' source; how far the library was moved when loaded; where it begins and ends."""
-    listed = subprocess.run(
-        [_binutil("nm"), "-S", "-C", "--defined-only", library._name], capture_output=True, text=True, check=True
-    ).stdout
-    places: dict[str, int] = {}
-    variables = []
-    highest = 0
+def _symbols(library: Path) -> tuple[list[Variable], dict[str, int], int]:
+    """The variables of the kernels' source; the addresses of all functions; where the library ends."""
+    command = [_binutil("nm"), "-S", "-C", "--defined-only", "--format=sysv", str(library)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    variables, functions, end = [], {}, 0
     for line in listed.splitlines():
-        address, *rest = line.split(maxsplit=3)
-        size = int(rest[0], 16) if len(rest) == 3 else 0
-        highest = max(highest, int(address, 16) + size)
-        if len(rest) < 3:
-            places[rest[-1]] = int(address, 16)
+        name, *columns = (column.strip() for column in line.rsplit("|", 6))
+        if len(columns) != 6 or not columns[0]:
             continue
-        _, kind, name = rest
-        places[name] = int(address, 16)
-        if kind in "bBdDuV" and "simulator::" not in name and not name.startswith(("completed.", "__", "guard ")):
+        address, _, type, size, _, section = columns
+        begin, size = int(address, 16), int(size or "0", 16)
+        if type != "TLS":
+            end = max(end, begin + size)
+        if type == "FUNC":
+            functions[name] = begin
+        elif type in ("OBJECT", "TLS") and not re.match(r"simulator::|completed\.|__|guard ", name):
             name = re.sub(r"\.\d+$", "", name.rpartition("::")[2])
-            variables.append((name, int(address, 16), int(address, 16) + size))
-    bias = ctypes.cast(library.watch_regions, ctypes.c_void_p).value - places["watch_regions"]
-    shared = range(places.get("__start_simulated_shared", 0), places.get("__stop_simulated_shared", 0))
-    found = [Variable(name, begin + bias, end + bias, begin in shared) for name, begin, end in variables]
-    return found, bias, (bias, bias + highest)
+            shared = type == "TLS" or section == "simulated_shared"
+            variables.append(Variable(name, begin, size, shared, type == "TLS"))
+    return variables, functions, end
 
 
 class _Source:
@@ -290,14 +342,14 @@ def _binutil(name: str) -> str:
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
-def _finding(kernel: str, found: _Found, names: list[str], spans: list[_Region], source: _Source) -> Finding:
+def _finding(kernel: str, found: _Found, spans: list[Region], source: _Source) -> Finding:
     kind, block, thread = KINDS[found.kind], tuple(found.block), tuple(found.thread)
     if found.where == 0:  # UBSan's, with a place and a sentence of its own
         return Finding(kind, kernel, block, thread, found.file.decode(), found.line, found.what.decode())
     file, line = source.place(found.where)
-    what = f"{_verb(found.access)} {_element(found, names, spans)}"
+    what = f"{_verb(found.access)} {_element(found, spans)}"
     if kind == "out-of-bounds":
-        return Finding(kind, kernel, block, thread, file, line, what + _bounds(found, names, spans))
+        return Finding(kind, kernel, block, thread, file, line, what + _extent(found, spans))
     if kind == "uninitialised-read":
         return Finding(kind, kernel, block, thread, file, line, f"{what}, which no thread of this block has written")
     other_thread, other_block = tuple(found.other_thread), tuple(found.other_block)
@@ -326,29 +378,20 @@ def _past(access: int) -> str:
     return ("wrote" if access & WRITE else "read") + by
 
 
-def _element(found: _Found, names: list[str], spans: list[_Region]) -> str:
+def _element(found: _Found, spans: list[Region]) -> str:
     if found.region < 0:
-        if found.address < 4096:
-            return "through a null pointer"
-        return f"{found.size} bytes at an address far from every array"
-    itemsize = spans[found.region].itemsize or found.size
-    name, (index, rest) = names[found.region], divmod(found.offset, itemsize)
-    if name == "dynamic shared memory":
-        return f"byte {found.offset} of {name}"
-    count = found.size // itemsize
-    return (
-        f"{name}[{index}]"
-        + (f" to [{index + count - 1}]" if count > 1 else "")
-        + (f" and {rest} bytes" if rest else "")
-    )
+        return "through a null pointer" if found.address < NULL_PAGE else "at an address far from every array"
+    span = spans[found.region]
+    itemsize = span.itemsize or found.size
+    first, count = found.offset // itemsize, max(found.size // itemsize, 1)
+    if itemsize == 1:
+        return f"byte {first} of {span.name}" + (f" and {count - 1} more" if count > 1 else "")
+    return f"{span.name}[{first}]" + (f" to [{first + count - 1}]" if count > 1 else "")
 
 
-def _bounds(found: _Found, names: list[str], spans: list[_Region]) -> str:
+def _extent(found: _Found, spans: list[Region]) -> str:
     if found.region < 0:
         return ""
     span = spans[found.region]
-    size = span.end - span.begin
-    if names[found.region] == "dynamic shared memory":
-        return f"; the launch gave it {size} bytes"
     itemsize = span.itemsize or found.size
-    return f"; {names[found.region]} has {size // itemsize} elements"
+    return f"; there are {span.size // itemsize} {'bytes' if itemsize == 1 else 'elements'}"
