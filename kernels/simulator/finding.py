@@ -18,7 +18,7 @@ KINDS = (
     "crash",
     "never-ends",
 )
-"""The first nine in the order of `Kind` in runtime.h; the last three are what a check of a whole file can find besides."""
+"""The first nine in the order of `Kind` in runtime.h; the last three are what a check of a whole file finds besides."""
 
 Place = tuple[int, int, int]
 

@@ -9,8 +9,8 @@
         y = np.empty((65, 33), np.float32)
         yield Launch("transpose", grid=(3, 2), block=(32, 32), arguments=[x, y, 33, 65], expected={"y": x.T})
 
-`launches` is called anew for each order of threads, so it makes its arrays itself. What comes after a `yield` runs after
-that launch, and may use its results.
+`launches` is called anew for each order of threads, so it makes its arrays itself. What comes after a `yield` runs
+after that launch, and may use its results.
 """
 
 from __future__ import annotations

@@ -139,8 +139,8 @@ def _shape(grid: Sequence[int], block: Sequence[int]) -> list[int]:
     return [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
 
 
-def _comma(place: Place) -> str:
-    return ",".join(map(str, place))
+def _comma(place: Place | None) -> str:
+    return ",".join(map(str, place or ()))
 
 
 def _place(text: str) -> Place:

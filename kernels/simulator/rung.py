@@ -1,4 +1,4 @@
-"""One rung of a check, in a process of its own: `python -m minitorch_cv.kernels.simulator.rung FILE.cu RUNG RESULT.json`.
+"""One rung of a check, in a process of its own: `python -m minitorch_cv.kernels.simulator.rung FILE.cu RUNG RESULT`.
 
 A kernel that crashes or never ends takes no more than this process with it.
 """

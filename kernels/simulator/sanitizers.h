@@ -38,7 +38,7 @@ void __tsan_release(void* tag);
 namespace simulator {
 constexpr unsigned WITHOUT_ORDER = 1;
 static void* scheduler_fiber; static void* fiber_of[MAX_THREADS];
-static char begun, ended;                             // tags of a launch
+static char begun, ended;                             // tags of a launch, and of the threads that have ended
 static char passed[MAX_THREADS / LANES + 1][2];       // of the barriers of each warp, and last of the block, in turn
 SIMULATOR_OWN static char* tag(Fiber* f, bool whole_block) {
     return &passed[whole_block ? MAX_THREADS / LANES : f->number / LANES][(whole_block ? f->barriers : f->collectives) % 2];
@@ -48,7 +48,10 @@ SIMULATOR_OWN static void announce_launch(bool begins) {
     if (begins) __tsan_release(&begun);
     else __tsan_acquire(&ended);
 }
-SIMULATOR_OWN static void announce_begin(Fiber*) { __tsan_acquire(&begun); }
+SIMULATOR_OWN static void announce_begin(Fiber*) {
+    __tsan_acquire(&begun);
+    __tsan_acquire(&ended);  // by the blocks before: what lies between blocks, only the watched build sees
+}
 SIMULATOR_OWN static void announce_leave(Fiber* f) {
     if (f->state == State::finished) __tsan_release(&ended);
     __tsan_switch_to_fiber(scheduler_fiber, WITHOUT_ORDER);
