@@ -18,6 +18,7 @@ from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_device, to_numpy
 from .._numerics import load_numerics_state, numerics_state
+from .._precision import checked, get_precision, in_precision
 from .._random import Generator
 from .._tensor import Tensor
 from ..nn import Module
@@ -76,6 +77,8 @@ class Trainer:
     log: a .csv or .jsonl file with one line an epoch.
     progress: a bar in a terminal, one line an epoch elsewhere; False is silent.
     device: where batches go; the device of the model's parameters where it is None.
+    precision: what factors may be rounded to in training and evaluation, "fp32", "tf32" or "bf16", as by
+        `mt.set_precision`; what that has set, where it is None. A checkpoint holds it, and a run goes on in it alone.
 
     Raises: ValueError or TypeError for arguments that do not fit together; in a step FloatingPointError where the loss
     is not finite, before the weights change.
@@ -101,6 +104,7 @@ class Trainer:
         log: str | os.PathLike[str] | None = None,
         progress: bool = True,
         device: str | None = None,
+        precision: str | None = None,
     ):
         if objective is not None and (loss_fn is not None or metrics is not None):
             raise ValueError(
@@ -140,6 +144,7 @@ class Trainer:
         self.log = None if log is None else Log(log)
         self.progress = progress
         self.device = device
+        self.precision = get_precision() if precision is None else checked("Trainer: precision", precision)
         self.generators = generators_of(model, generators)
         self.history = History()
         self.epochs_done, self.steps_done = 0, 0
@@ -181,7 +186,7 @@ class Trainer:
         )
         with Interrupts() as interrupts:
             try:
-                with reporter:
+                with reporter, in_precision(self.precision):
                     while self.epochs_done < epochs:
                         self._train_epoch(reporter, interrupts)
                         self._finish_epoch(reporter, interrupts)
@@ -341,10 +346,10 @@ class Trainer:
 
     @contextlib.contextmanager
     def _evaluation(self) -> Iterator[None]:
-        """Averaged weights, evaluation mode, nothing recorded; afterwards each module is in the mode that it had."""
+        """Averaged weights, evaluation mode, the precision, nothing recorded; afterwards each is as it was before."""
         modes = [(module, module.training) for module in self.model.modules()]
         averaged = contextlib.nullcontext() if self.ema is None else self.ema.applied()
-        with averaged, no_grad():
+        with averaged, no_grad(), in_precision(self.precision):
             self.model.eval()
             try:
                 yield
@@ -430,6 +435,7 @@ class Trainer:
                 "lr": self._lr,
             },
             "numerics": numerics_state(),
+            "precision": self.precision,
             "environment": environment(),
         }
 
@@ -445,6 +451,11 @@ class Trainer:
         if set(state["generators"]) != set(self.generators):
             raise ValueError(
                 f"Trainer: state expects the generators {sorted(self.generators)}; it has {sorted(state['generators'])}"
+            )
+        saved = state.get("precision", "fp32")  # checkpoints of before have none
+        if saved != self.precision:
+            raise ValueError(
+                f"Trainer: state expects the precision {self.precision!r}, as this Trainer; it has {saved!r}"
             )
         before = copy.deepcopy(self.state_dict())
         try:
