@@ -211,7 +211,7 @@ def gaussian_nll_loss(x, target, var, full=False, eps=1e-6, reduction="mean"):
     given, fits = var.shape, (x.shape, x.shape[:-1] + (1,), x.shape[:-1])
     if given not in fits:
         raise ValueError(f"{name}: var expects shape {fits[0]}, {fits[1]} or {fits[2]}; it is {given}")
-    if raw(lambda v: bool((v < 0).any()), var):
+    if not is_capturing() and raw(lambda v: bool((v < 0).any()), var):
         raise ValueError(
             f"{name}: var expects no negative variance; its smallest is {float(raw(lambda v: v.min(), var)):g}"
         )

@@ -74,6 +74,7 @@ class Captured:
     def __init__(self, objective: Callable[..., Any], model: Module):
         self.objective, self.model = objective, model
         self._graphs: dict[tuple, _Graph] = {}
+        self._alone = True
 
     def __call__(self, *batch: Any) -> Any:
         for number, value in enumerate(batch):
@@ -82,18 +83,24 @@ class Captured:
         device = next((parameter.device for parameter in self.model.parameters()), "cpu")
         batch = tuple(v.to(device) if isinstance(v, Tensor) else to_device(v, device) for v in batch)
         if device not in GRAPHS_ON:
-            return _forgotten(self._run(batch))
+            return self._as_it_came(self._run(batch))
         key = self._frozen(batch)
         # Graphs of arrays that are the model's no longer go first, so that their memory is free for a new one.
         self._graphs = {other: graph for other, graph in self._graphs.items() if graph.is_of(self.model)}
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._run, self.model, batch)
-        return self._graphs[key].replay(batch)
+        return self._as_it_came(self._graphs[key].replay(batch))
+
+    def _as_it_came(self, results: tuple[Tensor, ...]) -> Any:
+        """Detached, and one alone where the objective returns no tuple."""
+        detached = tuple(result.detach() for result in results)
+        return detached[0] if self._alone else detached
 
     def _run(self, batch: Any) -> tuple[Any, ...]:
         self.model.zero_grad()
         results = self.objective(*batch)
-        several = results if isinstance(results, tuple) else (results,)
+        self._alone = not isinstance(results, tuple)
+        several = (results,) if self._alone else results
         for number, result in enumerate(several):
             if not isinstance(result, Tensor):
                 raise TypeError(f"capture: objective expects to return Tensors; result {number} is {result!r}")
@@ -169,7 +176,7 @@ class _Graph:
         """Whether the model's arrays are still those that the graph reads."""
         return _same(self.parameters, model.parameters()) and _same(self.buffers, model.buffers())
 
-    def replay(self, batch: tuple[Any, ...]) -> Any:
+    def replay(self, batch: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """Launch the graph on a batch."""
         cupy = sys.modules["cupy"]
         for own, value in zip(self.inputs, batch, strict=True):
@@ -180,7 +187,7 @@ class _Graph:
         for array in (*self.buffers, *(gradient for gradient in self.gradients if gradient is not None)):
             mark_changed(array)
         # Copies: the next launch writes into the same memory.
-        return _forgotten(tuple(Tensor(result.copy()) for result in self.results))
+        return tuple(Tensor(result.copy()) for result in self.results)
 
 
 def _array(value: Any) -> Any:
@@ -194,9 +201,3 @@ def _copy(value: Any) -> Any:
 def _same(arrays: list[Any], tensors: Iterator[Tensor]) -> bool:
     others = [tensor.data for tensor in tensors]
     return len(arrays) == len(others) and all(a is b for a, b in zip(arrays, others, strict=True))
-
-
-def _forgotten(results: tuple[Any, ...]) -> Any:
-    """The results without the graph that led to them; one alone where there is one."""
-    detached = tuple(result.detach() for result in results)
-    return detached if len(detached) > 1 else detached[0]

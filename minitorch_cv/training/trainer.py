@@ -24,6 +24,7 @@ from .._tensor import Tensor
 from ..nn import Module
 from ..optim import ExponentialMovingAverage, Optimizer, ReduceLROnPlateau, clip_grad_norm_
 from ._batches import at_start_of_pass, close, count, with_position
+from ._capture import Captured
 from ._interrupts import Interrupts
 from ._log import Log, set_aside
 from ._progress import Reporter, reporter_for
@@ -79,6 +80,8 @@ class Trainer:
     device: where batches go; the device of the model's parameters where it is None.
     precision: what factors may be rounded to in training and evaluation, "fp32", "tf32" or "bf16", as by
         `mt.set_precision`; what that has set, where it is None. A checkpoint holds it, and a run goes on in it alone.
+    capture: on "cuda", launch forward and backward as one CUDA graph, as `training.capture` does; elsewhere it changes
+        nothing.
 
     Raises: ValueError or TypeError for arguments that do not fit together; in a step FloatingPointError where the loss
     is not finite, before the weights change.
@@ -105,6 +108,7 @@ class Trainer:
         progress: bool = True,
         device: str | None = None,
         precision: str | None = None,
+        capture: bool = False,
     ):
         if objective is not None and (loss_fn is not None or metrics is not None):
             raise ValueError(
@@ -145,6 +149,7 @@ class Trainer:
         self.progress = progress
         self.device = device
         self.precision = get_precision() if precision is None else checked("Trainer: precision", precision)
+        self._captured = Captured(self._results, model) if capture else None
         self.generators = generators_of(model, generators)
         self.history = History()
         self.epochs_done, self.steps_done = 0, 0
@@ -230,8 +235,11 @@ class Trainer:
 
     def _step(self, images: Any, labels: Any) -> None:
         x, labels = self._on_device(images, labels)
-        self.optimizer.zero_grad()
-        loss, logits = self._loss(self.model, x, labels)
+        if self._captured is None:
+            self.optimizer.zero_grad()
+            loss, logits = self._loss(self.model, x, labels)
+        else:
+            loss, *logits = self._captured(x, labels)
         value = float(loss.item())
         if not np.isfinite(value):
             raise FloatingPointError(
@@ -239,7 +247,8 @@ class Trainer:
                 "a smaller learning rate, a warm-up or clip_norm may help"
             )
         measured = self._measure(logits, labels)
-        loss.backward()
+        if self._captured is None:
+            loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self._updating = True
@@ -388,10 +397,15 @@ class Trainer:
         logits = forward(x)
         return self.loss_fn(logits, labels), logits
 
+    def _results(self, x: Tensor, labels: Any) -> tuple[Tensor, ...]:
+        """The loss of a batch in training, and the logits where there are any."""
+        loss, logits = self._loss(self.model, x, labels)
+        return (loss, *logits) if isinstance(logits, tuple) else (loss,) if logits is None else (loss, logits)
+
     def _measure(self, logits: Any, labels: Any) -> dict[str, float]:
         if not self.metrics:
             return {}
-        if isinstance(logits, tuple):
+        if isinstance(logits, (tuple, list)):
             logits = logits[0]
         scores, labels = to_numpy(logits.data), to_numpy(labels)
         return {name: float(metric(scores, labels)) for name, metric in self.metrics.items()}
@@ -492,12 +506,13 @@ class Trainer:
             save_checkpoint(self.checkpoint, self.state_dict())
 
     def _mark(self) -> _Boundary:
-        # Modules rebind their buffers and do not write into them, so to remember the arrays is enough.
+        # Modules rebind their buffers and do not write into them, so to remember the arrays is enough; a graph does.
+        buffers = [buffer.data for buffer in self.model.buffers()]
         return _Boundary(
             self.train_loader.state_dict(),
             None if self.test_loader is None else at_start_of_pass(self.test_loader),
             {name: generator.state for name, generator in self.generators.items()},
-            [buffer.data for buffer in self.model.buffers()],
+            buffers if self._captured is None else [data.copy() for data in buffers],
         )
 
     def _rewind(self) -> None:

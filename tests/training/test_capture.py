@@ -90,22 +90,30 @@ def layer(cupy):
     return net, training.capture(lambda x: net(Tensor(x)).sum(), net)
 
 
-def test_it_is_recorded_anew_for_what_it_would_freeze(cupy, layer):
+@pytest.fixture
+def restored_precision():
+    yield
+    mt.set_precision("fp32")
+
+
+def test_it_is_recorded_anew_for_what_it_would_freeze(cupy, layer, restored_precision):
     net, step = layer
     x = np.ones((2, 3), np.float32)
     changes = [
         lambda: None,
-        lambda: step(np.ones((5, 3), np.float32)),
         lambda: net.eval(),
+        lambda: setattr(net[0].bias, "requires_grad", False),
         lambda: mt.set_precision("bf16"),
-        lambda: net[0].requires_grad_(False) and net[0].weight.requires_grad_(True),
     ]
-    for number, change in enumerate(changes[:4], start=1):
+    for number, change in enumerate(changes, start=1):
         change()
         step(x)
         step(x)
         assert len(cupy.graphs) == number
-    mt.set_precision("fp32")
+    step(np.ones((5, 3), np.float32))
+    assert len(cupy.graphs) == len(changes) + 1
+    step(x)
+    assert len(cupy.graphs) == len(changes) + 1  # the graph of the other shape was kept
 
 
 def test_an_array_that_was_replaced_is_read(cupy, layer):
@@ -164,7 +172,7 @@ def test_what_cupy_refuses_is_said(spoil, reason, cupy):
     step = training.capture(lambda x: spoil(net(Tensor(x))).sum(), net)
     with pytest.raises(RuntimeError, match=f"^capture: the step cannot be recorded as a CUDA graph: .*{reason}"):
         step(np.ones((2, 3), np.float32))
-    assert cupy.recording is None and net.weight.grad is None
+    assert cupy.recording is None and all(parameter.grad is None for parameter in net.parameters())
 
 
 def test_what_does_not_fit_is_named():
@@ -173,3 +181,55 @@ def test_what_does_not_fit_is_named():
         training.capture(lambda x: net(x).sum(), net)([1])
     with pytest.raises(TypeError, match=r"^capture: objective expects to return Tensors; result 0 is 1.0$"):
         training.capture(lambda x: 1.0, net)(np.ones((2, 3), np.float32))
+
+
+# ---- the Trainer's
+
+
+def fit(device, capture, data, **settings):
+    net = network().to(device)
+    trainer = training.Trainer(
+        *(net, optim.Adam(net.parameters(), 0.01)),
+        train_loader=data,
+        test_loader=data[:1],
+        ema=optim.ExponentialMovingAverage(net, 0.5),
+        clip_norm=0.5,
+        progress=False,
+        capture=capture,
+        **settings,
+    )
+    history = trainer.fit(2)
+    return {name: history[name] for name in ("loss", "top1", "test_loss")}, trainer
+
+
+def test_the_trainer_trains_by_graphs(cupy):
+    data = batches(3)
+    plain, other = fit("cuda-sim", False, data)
+    given, trainer = fit("cuda-sim", True, data)
+    assert [graph.launches for graph in cupy.graphs] == [6]
+    for name in plain:
+        np.testing.assert_allclose(given[name], plain[name], rtol=1e-5, err_msg=name)
+    state = trainer.model.state_dict()
+    for name, value in other.model.state_dict().items():
+        np.testing.assert_allclose(state[name].numpy(), value.numpy(), rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_trainer_captures_nothing_on_the_cpu():
+    data = batches(3)
+    assert fit("cpu", True, data)[0] == fit("cpu", False, data)[0]
+
+
+def test_a_step_that_fails_leaves_the_running_statistics(cupy):
+    """A graph writes into them, so the Trainer keeps copies."""
+    data = batches(2)
+    _, trainer = fit("cuda-sim", True, data)
+    before = {name: value.numpy().copy() for name, value in trainer.model.state_dict().items()}
+    trainer.train_loader.batches = [(np.full_like(data[0][0], np.nan), data[0][1])]
+    with pytest.raises(FloatingPointError), np.errstate(all="ignore"):
+        trainer.fit(3)
+    assert all(np.array_equal(value.numpy(), before[name]) for name, value in trainer.model.state_dict().items())
+
+
+def test_a_game_is_not_captured():
+    with pytest.raises(ValueError, match="AdversarialTrainer: expects none of capture"):
+        training.AdversarialTrainer(nn.Linear(1, 1), *OPTIMIZERS, capture=True)  # pyright: ignore
