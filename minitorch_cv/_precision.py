@@ -8,11 +8,13 @@ convolution or a linear layer rounds its two factors on their way into the multi
 - losses are not scaled. tf32 and bf16 have float32's 8 bits of exponent, so a gradient that float32 holds does not
   become zero. float16 has 5 and loses what lies below 6e-8, for which scaling was invented; it is not offered.
 
-|        | mantissa | largest relative error of a factor | smallest normal number |
-|--------|----------|------------------------------------|------------------------|
-| "fp32" | 23 bits  | 0                                  | 1.2e-38                |
-| "tf32" | 10 bits  | 2^-11                              | 1.2e-38                |
-| "bf16" | 7 bits   | 2^-8                               | 1.2e-38                |
+======  ========  ==================================  ======================
+name    mantissa  largest relative error of a factor  smallest normal number
+======  ========  ==================================  ======================
+"fp32"  23 bits   0                                   1.2e-38
+"tf32"  10 bits   2^-11                               1.2e-38
+"bf16"  7 bits    2^-8                                1.2e-38
+======  ========  ==================================  ======================
 
 Source: Micikevicius et al. 2017, arXiv 1710.03740 (master weights, loss scaling); Kalamkar et al. 2019,
 arXiv 1905.12322 (bfloat16 needs no scaling)

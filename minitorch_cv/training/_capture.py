@@ -43,8 +43,10 @@ def capture(objective: Callable[..., Any], model: Module) -> Captured:
     alone. Once a graph is recorded, `objective` is not called again: what else it reads or changes on the host is
     frozen. Batch normalisation with momentum=None reads a count from the device, and is refused.
 
-    CuPy refuses cuBLAS within a capture (CuPy 14), so linear layers have to run on the package's own kernels, and
-    products of many matrices cannot be captured. No GPU has run this yet; its tests play CuPy's part on the simulator.
+    CuPy 14 refuses cuBLAS within a capture, so convolutions and linear layers have to run on the package's own kernels.
+    "cuda" takes these once a GPU has run them (`minitorch_cv.kernel_usage` tells which bodies run); until then such a
+    step is refused. Products of many matrices at once cannot be captured. No GPU has run a graph of ours yet: the tests
+    play CuPy's part on the simulator.
 
     objective: called as `objective(*batch)`, as `lambda x, labels: ops.cross_entropy(model(x), labels)`.
     model: holds all parameters and buffers that `objective` reads. Its running statistics follow in the graph.
