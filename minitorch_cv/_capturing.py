@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 
-class _State:
+class _State(threading.local):
+    """Of this thread: a loader's own goes on drawing while a step is recorded."""
+
     active = False
+
+
+_state = _State()
 
 
 def is_capturing() -> bool:
     """Whether a graph is being recorded: checks of values must be left out, since nothing is computed yet."""
-    return _State.active
+    return _state.active
 
 
 @contextlib.contextmanager
 def recording_a_graph() -> Iterator[None]:
     """Within it `is_capturing()` is true."""
-    before, _State.active = _State.active, True
+    before, _state.active = _state.active, True
     try:
         yield
     finally:
-        _State.active = before
+        _state.active = before
 
 
 def refuse_in_capture(what: str, why: str) -> None:
     """Raise RuntimeError where a graph is being recorded, in which `what` would be wrong."""
-    if _State.active:
+    if _state.active:
         raise RuntimeError(f"{what}: expects not to be captured as a CUDA graph; {why}")

@@ -30,7 +30,8 @@ def capture(objective: Callable[..., Any], model: Module) -> Captured:
     `objective` does: the loss, or a tuple of Tensors that begins with it. All are detached.
 
     On "cuda" the first call with a batch of new shapes records these as a CUDA graph; later ones copy the batch into
-    the graph's memory and launch it. On "cpu" and "cuda-sim" the three lines simply run, each time.
+    the graph's memory and launch it. The gradients lie there too, and the next call writes over them. On "cpu" and
+    "cuda-sim" the three lines simply run, each time.
 
     The update is not in the graph: `optimizer.step()` follows, as do clipping and schedules, one launch for each
     parameter. The learning rate and Adam's count of steps are the host's numbers, and in a graph they would stay what
@@ -138,21 +139,23 @@ class _Graph:
         with cupy.cuda.using_allocator(self.pool.malloc), self.stream:
             self.inputs = [_copy(value) for value in batch]
             try:
+                run(self.inputs)  # with all checks of values; kernels are compiled, and the pool gets its memory
+                self._put_back()
                 self._record(run)
-            except Exception as error:
-                model.zero_grad()
-                raise RuntimeError(f"capture: the step cannot be recorded as a CUDA graph: {error}") from error
             finally:
                 self._put_back()
         outside.wait_event(self.stream.record())
 
     def _record(self, run: Callable[[Any], tuple[Any, ...]]) -> None:
-        # Before the recording kernels are compiled and the pool gets its memory: once with all checks of values, once
-        # as it will be recorded, so that what cannot be is refused while nothing is under way.
-        run(self.inputs)
-        self._put_back()
+        try:
+            self._record_or_stop(run)
+        except Exception as error:
+            self.model.zero_grad()
+            raise RuntimeError(f"capture: the step cannot be recorded as a CUDA graph: {error}") from error
+
+    def _record_or_stop(self, run: Callable[[Any], tuple[Any, ...]]) -> None:
         with recording_a_graph():
-            run(self.inputs)
+            run(self.inputs)  # as it will be recorded: what is refused is refused while nothing is under way
             self._put_back()
             self.stream.synchronize()
             self.stream.begin_capture()

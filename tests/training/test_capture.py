@@ -1,11 +1,14 @@
 """`training.capture`: the same numbers as plain steps, and what a graph must not freeze."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import recorded_graphs
 
 import minitorch_cv as mt
 from minitorch_cv import Tensor, nn, ops, optim, training
+from minitorch_cv._capturing import recording_a_graph
 from minitorch_cv._device import usable_simulator
 from minitorch_cv.training import _capture
 
@@ -158,6 +161,21 @@ def test_dropout_is_refused(cupy):
         step(np.ones((2, 3), np.float32))
     assert np.array_equal(net.state_dict()["1.running_mean"].numpy(), before) and cupy.graphs == []
     assert mt.Generator(0).random() is not None  # drawing is refused no longer
+
+
+def test_a_wrong_label_is_named_as_anywhere(cupy):
+    net = nn.Linear(3, 2).to("cuda-sim")
+    step = training.capture(lambda x, labels: ops.cross_entropy(net(Tensor(x)), labels), net)
+    with pytest.raises(IndexError, match=r"^cross_entropy: target expects classes 0 \.\. 1; it has 7$"):
+        step(np.ones((2, 3), np.float32), np.array([0, 7]))
+
+
+def test_another_thread_may_draw_meanwhile():
+    """A loader shuffles and flips ahead, in a thread of its own."""
+    with recording_a_graph(), ThreadPoolExecutor(1) as pool:
+        assert 0 <= pool.submit(mt.Generator(0).random).result() < 1
+        with pytest.raises(RuntimeError, match=r"^Generator: expects not to be captured"):
+            mt.Generator(0).random()
 
 
 @pytest.mark.parametrize(
