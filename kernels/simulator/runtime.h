@@ -361,6 +361,7 @@ SIMULATOR_OWN static void run_block() {
     fill_with_nan(shared_begin, shared_end);
     fill_with_nan(dynamic_shared, dynamic_shared + dynamic_shared_bytes);
     watch_block_begins();
+    announce_block();
     for (int i = 0; i < thread_count; ++i) place_at_start(&fibers[i], i);
     const int warps = (thread_count + LANES - 1) / LANES;
     int order[MAX_THREADS / LANES];

@@ -23,6 +23,7 @@ SIMULATOR_OWN static void announce_return(Fiber* f) { __sanitizer_finish_switch_
 SIMULATOR_OWN static void announce_resume(Fiber* f) { __sanitizer_start_switch_fiber(&scheduler_frames, f->stack, STACK_BYTES); }
 SIMULATOR_OWN static void announce_resumed() { __sanitizer_finish_switch_fiber(scheduler_frames, nullptr, nullptr); }
 SIMULATOR_OWN static void announce_launch(bool) {}
+SIMULATOR_OWN static void announce_block() {}
 SIMULATOR_OWN static void announce_wait(Fiber*, bool) {}
 SIMULATOR_OWN static void announce_passed(Fiber*, bool) {}
 }  // namespace simulator
@@ -38,7 +39,8 @@ void __tsan_release(void* tag);
 namespace simulator {
 constexpr unsigned WITHOUT_ORDER = 1;
 static void* scheduler_fiber; static void* fiber_of[MAX_THREADS];
-static char begun, ended;                             // tags of a launch, and of the threads that have ended
+static char begun, ended[2];                          // tags of a launch, and of the ends of its blocks, in turn
+static unsigned blocks;
 static char passed[MAX_THREADS / LANES + 1][2];       // of the barriers of each warp, and last of the block, in turn
 SIMULATOR_OWN static char* tag(Fiber* f, bool whole_block) {
     return &passed[whole_block ? MAX_THREADS / LANES : f->number / LANES][(whole_block ? f->barriers : f->collectives) % 2];
@@ -46,14 +48,15 @@ SIMULATOR_OWN static char* tag(Fiber* f, bool whole_block) {
 SIMULATOR_OWN static void announce_launch(bool begins) {
     scheduler_fiber = __tsan_get_current_fiber();
     if (begins) __tsan_release(&begun);
-    else __tsan_acquire(&ended);
+    else __tsan_acquire(&ended[0]), __tsan_acquire(&ended[1]);
 }
+SIMULATOR_OWN static void announce_block() { ++blocks; }
 SIMULATOR_OWN static void announce_begin(Fiber*) {
     __tsan_acquire(&begun);
-    __tsan_acquire(&ended);  // by the blocks before: what lies between blocks, only the watched build sees
+    __tsan_acquire(&ended[1 - blocks % 2]);  // the block before: what lies between blocks, only the watched build sees
 }
 SIMULATOR_OWN static void announce_leave(Fiber* f) {
-    if (f->state == State::finished) __tsan_release(&ended);
+    if (f->state == State::finished) __tsan_release(&ended[blocks % 2]);
     __tsan_switch_to_fiber(scheduler_fiber, WITHOUT_ORDER);
 }
 SIMULATOR_OWN static void announce_return(Fiber*) {}
@@ -73,6 +76,7 @@ SIMULATOR_OWN static void announce_passed(Fiber* f, bool whole_block) {
 #else
 namespace simulator {
 static inline void announce_launch(bool) {}
+static inline void announce_block() {}
 static inline void announce_begin(Fiber*) {}
 static inline void announce_leave(Fiber*) {}
 static inline void announce_return(Fiber*) {}
