@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..cache import cache_root
+
 HERE = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
 ORDERS = ("forward", "reverse", "random")
@@ -49,10 +51,7 @@ def compiler() -> str:
 
 def folder() -> Path:
     """Where built kernels are kept: $MINITORCH_CV_CACHE, or the user's cache."""
-    configured = os.environ.get("MINITORCH_CV_CACHE")
-    if configured:
-        return Path(configured) / "simulator"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv" / "simulator"
+    return cache_root() / "simulator"
 
 
 def without_comments(text: str) -> str:
