@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import io
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ STANDARD = "c++17"
 PTXAS = ("-v",)
 """So that the compiler's log tells of each kernel's registers and memory."""
 
-STATIC_SHARED_BYTES = 48 << 10
+SHARED_BYTES = 48 << 10
 """What a block may have of dynamic shared memory without asking for more."""
 
 NEEDED = re.compile(r"\(sm_(\d+) and later\)")
@@ -159,12 +158,11 @@ class Module:
         if int(architecture[3:].rstrip("a")) < least:
             raise KernelError(f"{self.path.name} expects a GPU of sm_{least} or later; this one is {architecture}")
         cubin = compiled(self.path, architecture).cubin
-        # CuPy reads machine code from a file alone.
-        self._folder = tempfile.TemporaryDirectory()
-        file = Path(self._folder.name) / f"{self.path.stem}.cubin"
-        file.write_bytes(cubin)
-        self._module = cupy.RawModule(path=str(file))
+        self._module = cupy.cuda.function.Module()
+        self._module.load(cubin)
+        self._driver = cupy.cuda.driver
         self._functions: dict[str, Any] = {}
+        self._most_shared: dict[str, int] = {}
 
     def launch(
         self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
@@ -173,11 +171,13 @@ class Module:
         function = self._functions.get(kernel)
         if function is None:
             function = self._functions[kernel] = self._module.get_function(kernel)
-        if shared_bytes > STATIC_SHARED_BYTES and function.max_dynamic_shared_size_bytes < shared_bytes:
-            function.max_dynamic_shared_size_bytes = shared_bytes
+        if shared_bytes > self._most_shared.get(kernel, SHARED_BYTES):
+            limit = self._driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self._driver.funcSetAttribute(function.ptr, limit, shared_bytes)
+            self._most_shared[kernel] = shared_bytes
         # A kernel takes a pointer as an integer of its width. CuPy has no null pointer of its own.
         given = tuple(np.uintp(0) if v is None else np.uintp(v.data.ptr) if is_array(v) else v for v in values)
-        function(tuple(grid), tuple(block), given, shared_mem=shared_bytes)
+        function(tuple(grid), tuple(block), given, shared_bytes)
 
 
 def architecture_of(compute_capability: str) -> str:
