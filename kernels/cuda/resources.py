@@ -7,11 +7,13 @@ kernels are written for are counted in the machine code.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,20 +124,28 @@ def report(sources: Sequence[Path] | None = None, architectures: Sequence[str] |
         if unknown:
             left_out.append(f"{', '.join(unknown)}: {loader.version()} does not compile for them")
     program = disassembler()
+    pairs = []
     for path in sorted(HERE.glob("*.cu")) if sources is None else sources:
         least = loader.least_architecture(path)
         for architecture in wanted:
             number = re.match(r"sm_(\d+)", architecture)
             if number and int(number[1]) < least:
                 left_out.append(f"{path.name} on {architecture}: it uses what only sm_{least} and later have")
-                continue
-            code = loader.compiled(path, architecture)
-            found = read_log(code)
-            if program is not None:
-                counts = count_instructions(program, code.cubin)
-                found = [k._replace(instructions=counts[k.kernel]) for k in found]
+            else:
+                pairs.append((path, architecture))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found in pool.map(lambda pair: _resources(pair[0], pair[1], program), pairs):
             kernels += found
     return Report(loader.version(), program, kernels, left_out)
+
+
+def _resources(path: Path, architecture: str, program: str | None) -> list[Resources]:
+    code = loader.compiled(path, architecture)
+    found = read_log(code)
+    if program is None:
+        return found
+    counts = count_instructions(program, code.cubin)
+    return [kernel._replace(instructions=counts[kernel.kernel]) for kernel in found]
 
 
 def read_log(code: loader.Compiled) -> list[Resources]:
