@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 
@@ -29,10 +30,17 @@ def _on_cpu(stem: str, *operations: str, error_bound: float | None = None) -> li
     return [Body(name, "cpu", ("float32", "float64"), module, name, error_bound) for name in operations]
 
 
+UNTRIED = os.environ.get("MINITORCH_CV_CUDA", "") == "untried"
+"""Whether device "cuda" takes the CUDA bodies: no GPU has run them yet, so only who asks for it gets them."""
+if not UNTRIED and os.environ.get("MINITORCH_CV_CUDA"):
+    raise ValueError(f"MINITORCH_CV_CUDA expects untried, or nothing; it is {os.environ['MINITORCH_CV_CUDA']!r}")
+
+
 def _on_cuda(stem: str, *operations: str, error_bound: float | None = None) -> list[Body]:
-    """The bodies in kernels/cuda/<stem>.py, on the simulator: no GPU has run them yet, so "cuda" takes none of them."""
+    """The bodies in kernels/cuda/<stem>.py: on the simulator, and on a GPU where that was asked for."""
     module = f"minitorch_cv.kernels.cuda.{stem}"
-    return [Body(name, "cuda-sim", ("float32",), module, name, error_bound) for name in operations]
+    devices = ("cuda-sim", "cuda") if UNTRIED else ("cuda-sim",)
+    return [Body(name, device, ("float32",), module, name, error_bound) for name in operations for device in devices]
 
 
 BODIES: list[Body] = [

@@ -21,6 +21,7 @@ from typing import Literal
 from ._device import COMPILERS, compiler_fix
 from ._numerics import get_numerics
 from ._op import PORTABLE_ONLY
+from .kernels import manifest
 
 State = Literal["works", "slow", "absent", "broken"]
 MARKS: dict[State, str] = {"works": "✓", "slow": "~", "absent": "-", "broken": "✗"}
@@ -209,8 +210,22 @@ def _gpu() -> list[Finding]:
     usable, reason = result if isinstance(result, list) else (False, problem)
     if usable:
         cupy = next(f"{name} {_version(name)}" for name in _cupy_packages())
-        return [Finding("GPU", "works", f"{gpu}; {cupy}; {reason}")]
+        return [Finding("GPU", "works", f"{gpu}; {cupy}; {reason}"), _cuda_kernels()]
     return [Finding("GPU", "absent", f"{gpu}; {reason}", driver_fix)]
+
+
+def _cuda_kernels() -> Finding:
+    """Which bodies device "cuda" takes, and whether there is a compiler for them."""
+    from .kernels import loader
+
+    try:
+        compiler = loader.version()
+    except RuntimeError as error:
+        return Finding("CUDA kernels", "absent", str(error))
+    if manifest.UNTRIED:
+        return Finding("CUDA kernels", "works", f"{compiler}; device='cuda' takes our kernels, which no GPU has tried")
+    detail = f"{compiler}; no GPU has tried our kernels, so device='cuda' computes by CuPy and the portable bodies"
+    return Finding("CUDA kernels", "slow", detail, "MINITORCH_CV_CUDA=untried takes them nevertheless")
 
 
 def _cupy_packages() -> list[str]:

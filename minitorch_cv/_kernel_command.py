@@ -1,4 +1,4 @@
-"""The command `minitorch-cv kernel`: what the simulator has to say of a CUDA kernel."""
+"""The command `minitorch-cv kernel check`: what the simulator has to say of a CUDA kernel."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ It is run, so check files that you trust. The exit code is 0 where nothing is fo
 file cannot be checked."""
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The subcommands and their options."""
-    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser(
+def add_check(commands: Any) -> None:
+    """The subcommand and its options."""
+    check = commands.add_parser(
         "check",
         help="find the races, wrong addresses and wrong results of a .cu file, without a GPU",
         description=CHECK,

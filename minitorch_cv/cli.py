@@ -24,6 +24,7 @@ examples, from the first day on:
   minitorch-cv summary alexnet                layer by layer: shapes, parameters, multiply-adds, memory
   minitorch-cv classify cat.jpg --model resnet50 --weights resnet50.pth
   minitorch-cv sample ddpm_unet_digits --class 7     new sevens, drawn by a diffusion model
+  minitorch-cv kernel report                  registers and memory of the CUDA kernels, without a GPU
 """
 
 LESSON_EXAMPLES = """\
@@ -77,6 +78,18 @@ examples:
   minitorch-cv warmup --float64
 
 Without it each kernel is compiled when it is first needed. Where: $MINITORCH_CV_CACHE, else the user's cache.
+"""
+
+KERNEL_REPORT_EXAMPLES = """\
+examples:
+  minitorch-cv kernel report                                  every source of the package, seven architectures
+  minitorch-cv kernel report mine.cu --architecture sm_80 sm_90a
+  minitorch-cv kernel report --json > report.json
+
+It needs NVRTC, NVIDIA's compiler, and no GPU: pip install "cuda-core[cu13]>=1.2" "cuda-toolkit[nvrtc]==13.0.*"
+With pip install nvidia-cuda-nvdisasm it counts instructions in the machine code as well.
+Exit code 1: a source does not compile, or a kernel spills registers or uses local memory.
+Registers and local memory (bytes) are a thread's; shared memory (bytes) a block's, without what a launch adds.
 """
 
 
@@ -180,16 +193,37 @@ def build_parser() -> argparse.ArgumentParser:
     drawn.add_argument("--output", metavar="PREFIX", help="path without ending, or a folder (default: MODEL, here)")
     drawn.add_argument("--judge", action="store_true", help="of digits: measure them, 1,000 or more, beside real ones")
 
-    from minitorch_cv import _kernel_command
-
-    _kernel_command.add_arguments(add("kernel", None, "CUDA kernels without a GPU: find their mistakes"))
-
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
+
+    _add_kernel_commands(add)
 
     doctor = add("doctor", _doctor, "what works on this machine, what does not, and the exact fix")
     doctor.add_argument("--json", action="store_true", help="for other programs")
     return parser
+
+
+def _add_kernel_commands(add) -> None:
+    """`kernel`, and its own subcommands."""
+    from minitorch_cv import _kernel_command
+
+    kernel = add(
+        "kernel", lambda args: kernel.print_help() or 2, "CUDA kernels: what can be known of them without a GPU"
+    )
+    commands = kernel.add_subparsers(title="commands", metavar="COMMAND")
+    _kernel_command.add_check(commands)
+
+    report = commands.add_parser(
+        "report",
+        help="what their machine code uses: registers, memory, instructions",
+        description="Compile CUDA sources and tell what the machine code of each kernel uses.",
+        epilog=KERNEL_REPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.set_defaults(run=_report_kernels)
+    report.add_argument("sources", metavar="FILE", nargs="*", help=".cu files (default: the package's)")
+    report.add_argument("--architecture", metavar="SM", nargs="+", help="as in sm_80 (default: seven, sm_61 to sm_100)")
+    report.add_argument("--json", action="store_true", help="for other programs")
 
 
 def _list_lessons(args: argparse.Namespace) -> int:
@@ -403,6 +437,27 @@ def _warmup(args: argparse.Namespace) -> int:
         return _fail("warmup: no folder could be written, so none is kept; set MINITORCH_CV_CACHE to one of your own")
     print(f"kept in {folder}")
     return 0
+
+
+def _report_kernels(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from minitorch_cv.kernels.cuda import resources
+    from minitorch_cv.kernels.simulator.module import KernelError
+
+    sources = [Path(name) for name in args.sources]
+    for source in sources:
+        if not source.is_file():
+            return _fail(f"kernel report: FILE expects a .cu file; there is none at {source}")
+    try:
+        told = resources.report(sources or None, args.architecture)
+    except KernelError as error:
+        print(f"minitorch-cv: kernel report: {error}", file=sys.stderr)
+        return 1
+    except (OSError, RuntimeError, ValueError) as error:
+        return _fail(f"kernel report: {error}")
+    print(told.as_json() if args.json else told)
+    return 1 if told.problems() else 0
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def torch():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by what they use; skips those of the GPU, with the reason, where none is usable."""
+    """Marks tests by what they use; skips those of a GPU or of NVRTC, with the reason, where there is none."""
     for item in items:
         if "checkout" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.checkout)
@@ -52,3 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not usable:
             for item in gpu_tests:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    nvrtc_tests = [item for item in items if item.get_closest_marker("nvrtc")]
+    if nvrtc_tests:
+        from minitorch_cv.kernels import loader
+
+        try:
+            loader.version()
+        except RuntimeError as error:
+            for item in nvrtc_tests:
+                item.add_marker(pytest.mark.skip(reason=str(error)))

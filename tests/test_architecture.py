@@ -71,7 +71,7 @@ def part_of(module: str) -> str:
     names = module.split(".")
     if len(names) == 1:
         return "root"
-    if names[1] in ("cli", "__main__", "_classify", "_doctor", "_judge", "_lessons", "_sample"):
+    if names[1] in ("cli", "__main__", "_classify", "_doctor", "_judge", "_kernel_command", "_lessons", "_sample"):
         return "cli"
     return "engine" if names[1].startswith("_") else names[1]
 

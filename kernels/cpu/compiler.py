@@ -29,6 +29,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ..cache import trusted_folder
 from .language import (
     ARRAYS,
     FORMAT,
@@ -280,26 +281,7 @@ def cache_folder() -> Path | None:
 
 @functools.cache
 def _folder() -> Path | None:
-    configured = os.environ.get("MINITORCH_CV_CACHE")
-    try:
-        if configured:
-            root = Path(configured)
-        elif os.name == "nt":
-            root = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "minitorch-cv"
-        else:
-            root = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv"
-    except RuntimeError:  # a user without a home
-        return None
-    folder = root / "compiled" / _fingerprint()
-    try:
-        if not folder.exists():
-            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-            _forget_old(folder)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError:
-        return folder if folder.is_dir() and _ours(folder) else None
-    return folder if _ours(folder) else None
+    return trusted_folder("compiled", _fingerprint(), when_new=_forget_old)
 
 
 def _forget_old(folder: Path) -> None:
@@ -310,14 +292,6 @@ def _forget_old(folder: Path) -> None:
             ours = all(file.suffix in (".o", ".part", ".json") and file.is_file() for file in files)
             if ours and all(time.time() - file.stat().st_mtime > 30 * 24 * 3600 for file in files):
                 shutil.rmtree(other, ignore_errors=True)
-
-
-def _ours(folder: Path) -> bool:
-    """Machine code is executed: none is taken from a folder into which another user can write."""
-    if not hasattr(os, "getuid"):
-        return True
-    status = folder.stat()
-    return status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
 
 
 def _fingerprint() -> str:

@@ -1,4 +1,4 @@
-"""A `.cu` file: the signatures of its kernels, and their launch on the simulator."""
+"""A `.cu` file: the signatures of its kernels, and their launch on a GPU or on the simulator."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..._device import device_of, is_array
+from .. import loader
 from ..signatures import read_signatures
 
 HERE = Path(__file__).parent
 
 
 class Source:
-    """The kernels of one `.cu` file, compiled for the simulator when the first is launched."""
+    """The kernels of one `.cu` file, compiled when the first is launched: for the GPU, or for the simulator."""
 
     def __init__(self, file: str | Path):
         self.path = HERE / file
@@ -34,8 +35,10 @@ class Source:
                 break
         if device == "cuda-sim":
             _simulated(self.path).launch(kernel, grid, block, values, shared_bytes)
+        elif device == "cuda":
+            loader.module(self.path).launch(kernel, grid, block, values, shared_bytes)
         else:
-            raise ValueError(f"{kernel}: arguments expect an array on 'cuda-sim'; the first is on {device!r}")
+            raise ValueError(f"{kernel}: arguments expect an array on 'cuda' or 'cuda-sim'; the first is on {device!r}")
 
 
 @functools.cache

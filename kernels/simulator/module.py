@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cache import cache_root
 from ..signatures import Signature, read_signatures
 from .finding import KINDS, Finding, Place
 
@@ -52,10 +53,7 @@ def compiler() -> str:
 
 def folder() -> Path:
     """Where built kernels are kept: $MINITORCH_CV_CACHE, or the user's cache."""
-    configured = os.environ.get("MINITORCH_CV_CACHE")
-    if configured:
-        return Path(configured) / "simulator"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv" / "simulator"
+    return cache_root() / "simulator"
 
 
 class SimulatedModule:
