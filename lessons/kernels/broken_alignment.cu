@@ -1,0 +1,8 @@
+// y[i] = x[i + shift] for i < n, four at a time; n is a multiple of 4, shift is not. Mend it.
+// Launch: block (64), grid (n / 256), rounded up.
+extern "C" __global__ void __launch_bounds__(64) shifted(const float* x, float* y, int shift, int n) {
+    const int i = 4 * (blockIdx.x * 64 + threadIdx.x);
+    if (i >= n) return;
+    const float4 four = *reinterpret_cast<const float4*>(&x[i + shift]);
+    *reinterpret_cast<float4*>(&y[i]) = four;
+}
