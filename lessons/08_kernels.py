@@ -13,8 +13,9 @@
 # %% [markdown]
 # # From a loop to a tensor core
 #
-# **The question.** A GPU multiplies matrices thousands of times faster than it runs the obvious program for it. The
-# obvious program has three lines. What is wrong with them, and what do the faster ones do?
+# **The question.** A GPU's data sheet promises 495 million million operations a second for a product of matrices. The
+# obvious program has three lines, and asks memory for so much that memory alone would allow 0.2 of these 495. What is
+# wrong with three lines, and what do longer programs do about it?
 #
 # You will climb six steps, each a small file of CUDA C++ in `lessons/kernels/`: the obvious loop, the same with its
 # threads turned round, tiles in shared memory, tiles in registers, tiles that are fetched while others are multiplied,
@@ -37,6 +38,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 
 import minitorch_cv as mt
 from minitorch_cv import ops, viz
+from minitorch_cv._device import usable_gpu
 from minitorch_cv._lessons import lessons_folder
 from minitorch_cv.course import Lesson
 
@@ -73,7 +75,9 @@ def show(name, since=None):
     text = (KERNELS / f"{name}.cu").read_text(encoding="utf-8").splitlines()
     if since:
         before = (KERNELS / f"{since}.cu").read_text(encoding="utf-8").splitlines()
-        text = [line for line in difflib.ndiff(before, text) if line[0] in "+-"]
+        header = lambda lines: next(i for i, line in enumerate(lines) if not line.startswith("//"))
+        text = [line for line in difflib.ndiff(before[header(before) :], text[header(text) :]) if line[0] in "+-"]
+        print(f"{name}.cu, where it differs from {since}.cu:")
     print("\n".join(text), end="\n\n")
 
 
@@ -129,7 +133,9 @@ for y, width, color, text in (
     (1.0, 5.6, ORANGE, "L2 cache\n50 MB"),
     (0.0, 7.2, RED, "global memory\n80 GB, 3.35 TB/s"),
 ):
-    axes.add_patch(FancyBboxPatch((9.4 - width / 2, y + 0.08), width, 0.72, "round,pad=0.05", facecolor=color))
+    axes.add_patch(
+        FancyBboxPatch((9.4 - width / 2, y + 0.08), width, 0.72, "round,pad=0.05", facecolor=color, edgecolor="none")
+    )
     axes.text(9.4, y + 0.44, text, ha="center", va="center", color="black" if color == ORANGE else "white")
 for block in range(3):
     for warp in range(4):
@@ -219,7 +225,7 @@ def blocks_of(step, M, N):
 
 
 def line_with(path, text):
-    """The number of the first line that contains `text`, and how deep its file is."""
+    """The number of the first line that contains `text`."""
     return next(i for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if text in line)
 
 
@@ -269,6 +275,8 @@ def climb(name):
 print(f"\nC ({M} x {N}) = A ({M} x {K}) B ({K} x {N}), {flops:,} operations; errors against NumPy in float64")
 climb("naive")
 climb("coalesced")
+assert round(64 / (33 * 32), 3) == 0.061 and 64 / (5 * 32) == 0.4
+print(f"memory alone would allow the naive kernel {64 / (33 * 32) * 3.352:.1f} Tflop/s of an H100's 494.7")
 figure, axes = plt.subplots(1, 2, figsize=(11.5, 3.6), layout="constrained")
 viz.sectors((32, 64), [row * 64 + 5 for row in range(32)], "naive, A[row][5]: a warp, 32 rows", ax=axes[0])
 viz.sectors(
@@ -278,8 +286,8 @@ lesson.figure(figure, "sectors")
 
 # %% [markdown]
 # A matrix of 64 columns in memory, each square a number, eight of them a sector. Dark is what the warp wants; light
-# comes with it. On a GPU a cache may keep the light squares for the next $k$: which is why the naive kernel is bad,
-# and not eight times as bad. It is a hope, not a plan: 32 sectors for each of hundreds of warps have to stay there.
+# comes with it. On a GPU a cache may keep the light squares until the next $k$ wants them. That is a hope, not a plan:
+# 32 sectors for each of an SM's 64 warps have to stay, 64 KB, while others come and go.
 #
 # ## 3. Tiles in shared memory
 #
@@ -339,7 +347,7 @@ climb("registers")
 if simulated:
     for name in ("tiled", "registers"):
         per_add = 32 * ladder[name]["wavefronts"] / (flops / 2)
-        print(f"{name:<10} {per_add:.2f} lanes' cycles of shared memory for each multiply-add")
+        print(f"{name:<10} {per_add:.2f} cycles of a bank for each multiply-add, stores included")
 
 # %% [markdown]
 # ## 5. Fetch and multiply at the same time
@@ -384,7 +392,7 @@ for i in range(ROUNDS):
         )
 axes.set(yticks=[0, 1, 2.6, 3.6], yticklabels=["fetch", "multiply"] * 2, xlabel="time, drawn and not measured")
 axes.text(one_pair + 0.3, 0.5, "one pair of tiles", va="center")
-axes.text(one_pair + 0.3, 3.1, f"two pairs: {two_pairs} for {one_pair}", va="center")
+axes.text(two_pairs + 0.3, 3.1, f"two pairs: {two_pairs} for {one_pair}", va="center")
 axes.set(xlim=(0, one_pair + 7), ylim=(4.2, -0.6))
 axes.spines[["top", "right", "left"]].set_visible(False)
 axes.tick_params(left=False)
@@ -422,7 +430,7 @@ fragments = {
     "B, 8 x 8": ((8, 8), [(l, g), (l + 4, g)]),
     "D, 16 x 8": ((16, 8), [(g, 2 * l), (g, 2 * l + 1), (g + 8, 2 * l), (g + 8, 2 * l + 1)]),
 }
-figure, axes = plt.subplots(1, 3, figsize=(11, 5.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9.5, 5.8), layout="constrained")
 for axis, (name, (shape, places)) in zip(axes, fragments.items()):
     owner = np.full(shape, -1)
     for rows, columns in places:
@@ -438,8 +446,9 @@ for axis, (name, (shape, places)) in zip(axes, fragments.items()):
             axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=ORANGE))
         light = lane // 4 > 4 and not lit
         axis.text(column, row, str(lane), ha="center", va="center", fontsize=8, color="white" if light else "black")
-    axis.set(title=name, xticks=range(shape[1]), yticks=range(shape[0]))
+    axis.set(title=name, xticks=range(shape[1]), yticks=range(shape[0]), ylim=(15.5, -0.5))
     axis.tick_params(length=0, labelsize=7)
+    axis.spines[:].set_visible(False)
 figure.suptitle("Which lane holds which number; lane 6 in orange")
 lesson.figure(figure, "fragments")
 
@@ -462,6 +471,10 @@ for axis, pad in zip(axes, (0, 4, 8)):
         conflicts[pad] = counts.shared_wavefronts / counts.shared_accesses
         print(
             f"PAD {pad}: {conflicts[pad]:.0f} wavefronts for each request of a_tile; {shared:,} bytes of shared memory"
+        )
+        stored = seen.counts[line_with(KERNELS / "matmul_mma.cu", "cp_async16(&a_tile")]
+        print(
+            f"       its stores by cp.async: {stored.shared_wavefronts / stored.shared_accesses:.0f} wavefronts a request"
         )
         assert axis.get_title().split(": ")[1].startswith(f"{conflicts[pad]:.0f} wavefront")
 axes[-1].set_xlabel("bank; in it the lane that wants the word, and by colour whose turn it is")
@@ -494,10 +507,10 @@ for name, found in ladder.items():
         print(f"{name:<12}{'':>24}{intensity[name]:>11.3f}")
 if simulated:
     print("(occupancy: of an H100, if the compiler takes 32 registers a thread for tiled, and 64 for the others)")
-points = {name: (value, None) for name, value in intensity.items() if name not in ("async", "mma")}
-points["async and mma"] = points.pop("registers") if whole_vectors else (intensity["mma"], None)
-if whole_vectors:
-    points["registers, async, mma"] = points.pop("async and mma")
+alike = {}  # steps of one intensity share a mark
+for name, value in intensity.items():
+    alike.setdefault(round(value, 9), []).append(name)
+points = {", ".join(names): (value, None) for value, names in alike.items()}
 figure = viz.roofline(PUBLISHED, points, f"{M} x {N} x {K}: what memory alone would allow (published peaks)")
 lesson.figure(figure, "roofline")
 
@@ -511,7 +524,13 @@ titles = ("bytes of global memory for each multiply-add", "cycles of a bank of s
 for axis, numbers, title, color in zip(axes, values, titles, (RED, GREEN)):
     axis.barh(names, numbers, color=color, height=0.7)
     for row, number in enumerate(numbers):
-        axis.text(number, row, f"  {number:.3g}" if number else "  none", va="center", fontsize=9)
+        axis.text(
+            number,
+            row,
+            f"  {number:.3g}" if number else "  none" if simulated else "  not counted",
+            va="center",
+            fontsize=9,
+        )
     axis.set_title(title, fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.18)
@@ -527,7 +546,8 @@ lesson.record(ladder=ladder, bound_tflops_h100=bounds)
 # a fast thread overwrites what a slow one still reads. Whether it *happens* depends on who is fast. On a GPU that is
 # the dangerous kind of mistake: right in every test, wrong on Thursday. The simulator runs the threads in three orders,
 # and results may differ; but it does not have to be lucky. It remembers of each word who touched it last, and reports
-# two accesses of which one writes, with no barrier between: a *race*, whatever came out.
+# two accesses of which one writes, with no barrier between: a *race*, whatever came out. Look at the last three lines:
+# `broken_race.cu`, an exercise below, lacks a barrier too, and is right in one of the three orders.
 
 # %%
 lesson.section("8. Take a barrier away")
@@ -547,6 +567,16 @@ if simulated:
             races.append({"barrier": which, "order": order, "wrong": wrong, "found": kinds})
         finding = next(finding for finding in seen.findings if finding.kind == "race")
         print(f"  {planted.name}:{finding.line}: block {finding.block} thread {finding.thread} {finding.what}\n")
+    numbers = rng.standard_normal(256, np.float32)
+    for order in ORDERS:
+        total = np.full(1, np.nan, np.float32)
+        broken = WatchedModule(KERNELS / "broken_race.cu", order=order)
+        seen = broken.launch("block_sums", (1,), (256,), [numbers, total, np.int32(256)])
+        is_right = bool(np.allclose(total, numbers.sum(), atol=1e-4))
+        print(f"broken_race.cu, {order:<7}: {'right' if is_right else 'wrong'}; found: {seen.findings[0].kind}")
+        assert {finding.kind for finding in seen.findings} == {"race"}
+        races.append({"barrier": "of a sum", "order": order, "wrong": int(not is_right), "found": ["race"]})
+    assert [race["wrong"] for race in races[-3:]].count(0) == 1
 lesson.record(races=races)
 
 # %% [markdown]
@@ -558,7 +588,7 @@ lesson.record(races=races)
 # \qquad r = (n, p, q), \quad k = (i, j, c). $$
 #
 # $X$, the matrix of windows, holds each pixel nine times. Nobody has to write it: where a kernel fetches a tile of $A$,
-# let it fetch from the image. `conv2d_tiled.cu` is step 3 with one line changed. And the gradients of a product are
+# let it fetch from the image. `conv2d_tiled.cu` is step 3 with one line of its loop changed. And the gradients of a product are
 # products. From $dL = \sum dY_{ro}\, dy_{ro}$:
 #
 # $$dW = X^{\mathsf T} dY, \qquad dX = dY\, W^{\mathsf T}. $$
@@ -688,8 +718,6 @@ def measured_on_the_gpu(n):
     return found
 
 
-from minitorch_cv._device import usable_gpu
-
 usable, why = usable_gpu()
 if usable:
     n = settings.on_gpu
@@ -742,9 +770,9 @@ lesson.finish()
 #    128 x 128 with 8 x 8 results a thread. Predict sectors and wavefronts, then count. What happens to occupancy?
 # 2. **Any size.** Steps 4 to 6 want multiples of 64 and 16. Let `cp_async16`'s third argument write the zeros. Rows of
 #    16 bytes still have to begin at multiples of 16: for which $K$ and $N$ does it work, and what becomes of the others?
-# 3. **Swizzle.** `PAD` wastes a fifth of `a_tile`, and stores of `cp.async` still take twice their wavefronts (look at
-#    the line's counts). Store column block $c$ of row $r$ at $c \oplus (r / 2 \bmod 4)$ instead. Conflicts of reads *and* stores
-#    should vanish with no padding.
-# 4. **Three pairs.** With three pairs of tiles the second barrier is not needed. Which wait is, and why? Let the watched
-#    simulator tell you when you are wrong.
+# 3. **Swizzle.** `PAD` 4 leaves a fifth of `a_tile` unused, and makes the stores of `cp.async` twice as long: 8
+#    wavefronts for 4. Instead put the four numbers $c$ of row $r$ at place $c \oplus (\lfloor r / 2 \rfloor \bmod 4)$ of the row.
+#    Conflicts of reads *and* of stores vanish, with no padding. Why?
+# 4. **Three pairs.** With three pairs of tiles, the second barrier of step 5 can go. Why, and why not with two? Let the
+#    watched simulator tell you when you are wrong.
 # 5. **bf16.** `mma_bf16` in `kernels/cuda/device.h` takes two numbers a word and K = 16. What is its error's bound?

@@ -29,12 +29,19 @@ def roofline(
     figure, axes = canvas(ax, 8.4, 4.8)
     ridges = [peak / bandwidth for peak, bandwidth in roofs.values()]
     places = [intensity for intensity, _ in points.values()]
-    low, high = min((*ridges, *places)) / 3, max((*ridges, *places)) * 6
+    low, high = min((*ridges, *places)) / 3, max((*ridges, *places)) * 10
     intensity = np.geomspace(low, high, 400)
     for (name, (peak, bandwidth)), dashes in zip(roofs.items(), DASHES * len(roofs)):
         axes.loglog(intensity, np.minimum(peak, bandwidth * intensity) / 1e12, color="black", linestyle=dashes)
         axes.annotate(
-            name, (high, peak / 1e12), (-2, 3), textcoords="offset points", ha="right", va="bottom", fontsize=8
+            name,
+            (high, peak / 1e12),
+            (-2, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
         )
     peak, bandwidth = next(iter(roofs.values()))
     for i, (name, (place, speed)) in enumerate(points.items()):
@@ -51,6 +58,8 @@ def roofline(
     axes.set(xlabel="intensity (operations / byte)", ylabel="Tflop/s", title=title)
     plain_axes(axes)
     if points:
-        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="operations / byte")
+        legend = axes.legend(
+            loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title="operations / byte", alignment="left"
+        )
         legend.get_title().set_color(GREY)
     return figure
