@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minitorch_cv._device import array_namespace
+from minitorch_cv._precision import get_precision
 from minitorch_cv.ops import _conv2d as portable
 
 from .arrays import channels_last, empty, in_order
@@ -22,33 +23,17 @@ PIXELS_AT_LEAST = 64
 BLOCKS_WANTED = 512
 """Blocks that fill a large GPU a few times over."""
 
-
-PRECISIONS = ("fp32", "tf32", "bf16")
 ERROR_BOUNDS = {"fp32": 3e-5, "tf32": 2**-10, "bf16": 2**-7}
 """The largest error of a result, relative to the sum of the sizes of the products that it adds."""
-
-_precision = "fp32"
-
-
-def precision() -> str:
-    """What the factors of a convolution are rounded to: "fp32" (not at all), "tf32" or "bf16"."""
-    return _precision
-
-
-def set_precision(value: str) -> None:
-    """Round the factors to `value`, on tensor cores. The images, the weights and the sums stay in float32."""
-    global _precision
-    if value not in PRECISIONS:
-        raise ValueError(f"set_precision: value expects one of {', '.join(PRECISIONS)}; it is {value!r}")
-    _precision = value
 
 
 def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
     """Run the kernel of the precision that is set."""
-    if _precision == "fp32":
+    precision = get_precision()
+    if precision == "fp32":
         SOURCE.launch(kernel, grid, (THREADS,), *arguments)
     else:
-        TENSOR_CORE.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
+        TENSOR_CORE.launch(f"{kernel}_{precision}", grid, (THREADS,), *arguments)
 
 
 def has_few_channels(weight_shape: tuple, groups: int) -> bool:

@@ -14,8 +14,11 @@ KINDS = (
     "warp-collective",
     "undefined-arithmetic",
     "launch",
+    "wrong-result",
+    "crash",
+    "never-ends",
 )
-"""In the order of `Kind` in runtime.h."""
+"""The first nine in the order of `Kind` in runtime.h; the last three are what a check of a whole file finds besides."""
 
 Place = tuple[int, int, int]
 
@@ -26,8 +29,8 @@ class Finding:
 
     kind: str
     kernel: str
-    block: Place
-    thread: Place
+    block: Place | None
+    thread: Place | None
     file: str
     line: int
     what: str

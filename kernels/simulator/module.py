@@ -16,17 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from ..signatures import Signature, read_signatures
 from .finding import KINDS, Finding, Place
 
 HERE = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
 ORDERS = ("forward", "reverse", "random")
-MAX_THREADS, MAX_GRID, MAX_SHARED_BYTES = 1024, (2**31 - 1, 65535, 65535), 227 << 10
+MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
 
-KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(\w+)[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)'
-)
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
 
@@ -60,11 +58,6 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv" / "simulator"
 
 
-def without_comments(text: str) -> str:
-    """The source with its comments blanked, lines kept."""
-    return re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.DOTALL)
-
-
 class SimulatedModule:
     """The kernels of one file. Each is `extern "C" __global__ void name(...)`.
 
@@ -79,23 +72,21 @@ class SimulatedModule:
             raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
         self.path, self.order, self.seed = Path(path), ORDERS.index(order), seed
         text = self.path.read_text(encoding="utf-8")
-        code = without_comments(text)
-        found = KERNEL.findall(code)
-        self.lines = {match[2]: code.count("\n", 0, match.start()) + 1 for match in KERNEL.finditer(code)}
-        self.thread_limits = {name: int(bound) if bound.isdigit() else MAX_THREADS for bound, name, _ in found}
-        self.parameters = {name: re.findall(r"(\w+)\s*(?:,|$)", declared.strip()) for _, name, declared in found}
-        library = _built(self.path, text, tuple(self.thread_limits), tuple(options), self.instrumentation)
+        self.signatures = read_signatures(text)
+        library = _built(self.path, text, tuple(self.signatures), tuple(options), self.instrumentation)
         self.library = ctypes.CDLL(str(library))
 
     def launch(
         self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
     ) -> None:
-        """Run `kernel`. values: an array for each pointer (None: a null pointer), a NumPy scalar for each number.
+        """Run `kernel`. values: an array for each pointer (None: a null pointer), a number for each number.
 
-        Raises ValueError for a launch outside CUDA's limits; KernelError, with block, thread, file and line, for a
+        Raises TypeError for values that the kernel does not take; ValueError for a launch outside CUDA's limits;
+        KernelError, with block, thread, file and line, for a
         barrier that not all threads reach, a wrong mask, or copies that nobody waited for.
         """
-        self._check(kernel, grid, block, values, shared_bytes)
+        values = self._signature(kernel).bound(values)
+        self._check(kernel, grid, block, shared_bytes)
         addresses = [_address(v) if v is None or isinstance(v, np.ndarray) else v for v in values]
         finding = self._run(kernel, grid, block, addresses, shared_bytes)
         if finding:
@@ -128,33 +119,28 @@ class SimulatedModule:
             KINDS[int(kind)], kernel, _place(at_block), _place(thread), file or str(self.path), int(line), what
         )
 
-    def _check(
-        self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int
-    ) -> None:
+    def _check(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> None:
         shape = _shape(grid, block)
-        if kernel not in self.thread_limits:
-            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.thread_limits)}")
-        if len(values) != len(self.parameters[kernel]):
-            names = ", ".join(self.parameters[kernel])
-            raise ValueError(
-                f"{kernel}: values expects {len(self.parameters[kernel])}, for {names}; there are {len(values)}"
-            )
-        threads = shape[3] * shape[4] * shape[5]
-        if not 1 <= threads <= self.thread_limits[kernel] or shape[5] > 64:
-            limit = self.thread_limits[kernel]
+        threads, limit = shape[3] * shape[4] * shape[5], self._signature(kernel).thread_limit
+        if not 1 <= threads <= limit or shape[5] > 64:
             raise ValueError(f"{kernel}: block expects 1 to {limit} threads, 64 at most along z; it is {shape[3:]}")
         if any(not 1 <= n <= limit for n, limit in zip(shape[:3], MAX_GRID, strict=True)):
             raise ValueError(f"{kernel}: grid expects 1 to {MAX_GRID} blocks; it is {shape[:3]}")
         if not 0 <= shared_bytes <= MAX_SHARED_BYTES:
             raise ValueError(f"{kernel}: shared_bytes expects 0 to {MAX_SHARED_BYTES}; it is {shared_bytes}")
 
+    def _signature(self, kernel: str) -> Signature:
+        if kernel not in self.signatures:
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
+        return self.signatures[kernel]
+
 
 def _shape(grid: Sequence[int], block: Sequence[int]) -> list[int]:
     return [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
 
 
-def _comma(place: Place) -> str:
-    return ",".join(map(str, place))
+def _comma(place: Place | None) -> str:
+    return ",".join(map(str, place or ()))
 
 
 def _place(text: str) -> Place:

@@ -25,9 +25,9 @@
 
 // The simulator's own functions are not watched and not checked.
 #if defined(__clang__)
-#define SIMULATOR_OWN __attribute__((noinline, no_sanitize("thread", "undefined")))
+#define SIMULATOR_OWN __attribute__((noinline, no_sanitize("thread", "address", "undefined")))
 #else
-#define SIMULATOR_OWN __attribute__((noinline, no_sanitize_thread, no_sanitize_undefined))
+#define SIMULATOR_OWN __attribute__((noinline, no_sanitize_thread, no_sanitize_address, no_sanitize_undefined))
 #endif
 
 // All else is hidden, so that libraries with functions of the same name do not share them.
@@ -69,6 +69,8 @@ struct Fiber {
     const void *a, *b; void* d;          // the fragments of an mma
     Copy copies[MAX_COPIES]; int copies_under_way;
     int group_ends[MAX_GROUPS]; int groups;
+    void* frames;                        // AddressSanitizer's
+    unsigned barriers, collectives;      // that it has passed, for ThreadSanitizer
 };
 
 static Fiber fibers[MAX_THREADS];
@@ -82,6 +84,10 @@ static char* dynamic_shared; static size_t dynamic_shared_bytes;
 static int thread_order; static uint64_t random_state = 1;
 static char failure[1024];
 static void (*call_kernel)(void* kernel, void** arguments); static void* the_kernel; static void** the_arguments;
+
+}  // namespace simulator
+#include "sanitizers.h"
+namespace simulator {
 
 // ---- hooks of the watched build ------------------------------------------------------------------------------------
 
@@ -137,14 +143,19 @@ asm(".text\n.p2align 4\n.local simulator_switch\nsimulator_switch:\n"
 #endif
 
 SIMULATOR_OWN static void yield() {
+    Fiber* fiber = current;
     running = false;
-    simulator_switch(&current->stack_pointer, scheduler_stack_pointer);
+    announce_leave(fiber);
+    simulator_switch(&fiber->stack_pointer, scheduler_stack_pointer);
+    announce_return(fiber);
     running = true;
 }
 
 SIMULATOR_OWN static void resume(Fiber* fiber) {
     current = fiber;
+    announce_resume(fiber);
     simulator_switch(&scheduler_stack_pointer, fiber->stack_pointer);
+    announce_resumed();
     running = false;
 }
 
@@ -159,6 +170,7 @@ SIMULATOR_OWN static void fail_here(Kind kind, const char* what, const Fiber* wh
 }
 
 SIMULATOR_OWN static void begin_thread() {
+    announce_begin(current);
     running = true;
     call_kernel(the_kernel, the_arguments);
     running = false;
@@ -182,6 +194,7 @@ SIMULATOR_OWN static void place_at_start(Fiber* fiber, int number) {
     fiber->lane = number % LANES;
     fiber->file = nullptr;
     fiber->copies_under_way = fiber->groups = 0;
+    fiber->barriers = fiber->collectives = 0;
     unsigned n = unsigned(number);
     fiber->thread = {n % block.x, n / block.x % block.y, n / (block.x * block.y)};
     void** top = reinterpret_cast<void**>(fiber->stack + STACK_BYTES - 64);
@@ -202,7 +215,9 @@ SIMULATOR_OWN static void wait_for_block(const char* file, int line) {
     current->file = file;
     current->line = line;
     current->state = State::at_barrier;
+    announce_wait(current, true);
     yield();
+    announce_passed(current, true);
 }
 
 SIMULATOR_OWN static void wait_for_lanes(unsigned mask, Collective collective, const char* file, int line) {
@@ -213,7 +228,10 @@ SIMULATOR_OWN static void wait_for_lanes(unsigned mask, Collective collective, c
     fiber->collective = collective;
     if (!(mask >> fiber->lane & 1)) fail_here(Kind::warp_collective, "a lane is not in the mask that it passes", fiber);
     fiber->state = State::at_collective;
+    const bool orders = !collective;  // as __syncwarp does
+    if (orders) announce_wait(fiber, false);
     yield();
+    if (orders) announce_passed(fiber, false);
 }
 
 // ---- the scheduler -------------------------------------------------------------------------------------------------
@@ -343,6 +361,7 @@ SIMULATOR_OWN static void run_block() {
     fill_with_nan(shared_begin, shared_end);
     fill_with_nan(dynamic_shared, dynamic_shared + dynamic_shared_bytes);
     watch_block_begins();
+    announce_block();
     for (int i = 0; i < thread_count; ++i) place_at_start(&fibers[i], i);
     const int warps = (thread_count + LANES - 1) / LANES;
     int order[MAX_THREADS / LANES];
@@ -371,12 +390,14 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
     dynamic_shared = static_cast<char*>(memory) + DYNAMIC_GUARD, dynamic_shared_bytes = shared_bytes;
     find_shared();
     watch_launch_begins();
+    announce_launch(true);
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     for (uint64_t i = 0; i < blocks && !failure[0]; ++i) {
         const uint64_t b = order == 1 ? blocks - 1 - i : i;
         block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
         run_block();
     }
+    announce_launch(false);
     watch_launch_ends();
     free(memory);
     return failure;

@@ -480,7 +480,10 @@ SIMULATOR_OWN static void watch_barrier() {
     ++epoch;
 }
 
-SIMULATOR_OWN static void watch_block_ends() { tell_suspects(); }
+SIMULATOR_OWN static void watch_block_ends() {
+    if (failure[0]) suspect_count = 0;  // who would have written did not come so far
+    tell_suspects();
+}
 
 SIMULATOR_OWN static void watch_lanes_in_order(Fiber* warp, unsigned mask) {
     uint32_t joined[LANES] = {};
@@ -551,8 +554,12 @@ SIMULATOR_UNDEFINED(mul_overflow, (void* record, void*, void*), undefined_arithm
 SIMULATOR_UNDEFINED(negate_overflow, (void* record, void*), undefined_arithmetic, "a negation overflows its signed type", false)
 SIMULATOR_UNDEFINED(divrem_overflow, (void* record, void*, void*), undefined_arithmetic, "divides by zero, or the least integer by -1", true)
 SIMULATOR_UNDEFINED(shift_out_of_bounds, (void* record, void*, void*), undefined_arithmetic, "shifts by a negative number of bits, or by as many as the type has", false)
-SIMULATOR_UNDEFINED(out_of_bounds, (void* record, void*), out_of_bounds, "an index lies outside of its array's dimension", true)
 
+SIMULATOR_INSTRUMENT void __ubsan_handle_out_of_bounds(void* record, void* index) {
+    char what[160];
+    snprintf(what, sizeof what, "index %lld lies outside of its dimension of the array", static_cast<long long>(int(intptr_t(index))));
+    simulator::undefined(simulator::Kind::out_of_bounds, record, what, true);
+}
 SIMULATOR_INSTRUMENT void __ubsan_handle_type_mismatch_v1(void* record, void* pointer) {
     char what[160];
     snprintf(what, sizeof what, "an address expected to be a multiple of %d is %d bytes past one",

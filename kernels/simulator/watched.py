@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..signatures import Signature
 from .finding import KINDS, Finding
 from .module import HERE, SimulatedModule, compiler
 
@@ -163,30 +164,16 @@ class WatchedModule(SimulatedModule):
 
         What would raise there, a launch outside of CUDA's limits included, is a finding here.
         """
+        signature = self._signature(kernel)
+        values = signature.bound(values)
         try:
-            self._check(kernel, grid, block, values, shared_bytes)
+            self._check(kernel, grid, block, shared_bytes)
         except ValueError as error:
-            if len(values) != len(self.parameters.get(kernel, ())):
-                raise
-            return Observation(
-                (
-                    Finding(
-                        "launch",
-                        kernel,
-                        ORIGIN,
-                        ORIGIN,
-                        str(self.path),
-                        self.lines[kernel],
-                        str(error).removeprefix(f"{kernel}: "),
-                    ),
-                ),
-                {},
-            )
+            what = str(error).removeprefix(f"{kernel}: ")
+            return Observation((Finding("launch", kernel, ORIGIN, ORIGIN, str(self.path), signature.line, what),), {})
         copies = _copied(values)
         shared = self.library.watch_shared()
-        spans = [
-            Region(_name(c, self.parameters[kernel], values), c.begin, c.end - c.begin, c.itemsize) for c in copies
-        ]
+        spans = [Region(_name(c, signature, values), c.begin, c.end - c.begin, c.itemsize) for c in copies]
         for v in self.variables:
             begin = v.begin + (shared if v.is_thread_local else self.bias)
             spans.append(Region(v.name, begin, v.size, None, v.is_shared))
@@ -269,8 +256,9 @@ def _span(array: np.ndarray) -> _Span:
     return _Span(low, high, array.itemsize, (low - owner.ctypes.data) % ALIGNMENT)
 
 
-def _name(copy: _Copy, parameters: Sequence[str], values: Sequence[Any]) -> str:
-    return " and ".join(n for n, v in zip(parameters, values) if isinstance(v, np.ndarray) and copy.holds(v))
+def _name(copy: _Copy, signature: Signature, values: Sequence[Any]) -> str:
+    arrays = [(p.name, v) for p, v in zip(signature.parameters, values, strict=True) if isinstance(v, np.ndarray)]
+    return " and ".join(name for name, array in arrays if copy.holds(array))
 
 
 # ---- the variables and lines of a built library ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from minitorch_cv.kernels.cuda import conv2d as cuda
 
+import minitorch_cv as mt
 from minitorch_cv._device import to_device
 from minitorch_cv._op import OPS
 from minitorch_cv.checks.case_checks import relative_error, watched
@@ -88,7 +89,7 @@ def test_nothing_is_launched_for_empty_arrays():
 @pytest.fixture
 def restored_precision():
     yield
-    cuda.set_precision("fp32")
+    mt.set_precision("fp32")
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
@@ -101,7 +102,7 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
     dy_shape = portable._output_shape("conv2d", x_shape, weight_shape, *settings[:3])
     dy = rng.standard_normal(dy_shape).astype(np.float32)
     on_x, on_weight, on_dy = (to_device(a, "cuda-sim") for a in (x, weight, dy))
-    cuda.set_precision(precision)
+    mt.set_precision(precision)
     given = (
         cuda.correlate(on_x, on_weight, None, *settings),
         cuda.spread(on_dy, on_weight, x_shape, *settings),
@@ -125,7 +126,7 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
 
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match=r"^set_precision: value expects one of fp32, tf32, bf16; it is 'fp16'$"):
-        cuda.set_precision("fp16")
+        mt.set_precision("fp16")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.function}: {case.title}")
