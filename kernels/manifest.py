@@ -59,6 +59,7 @@ BODIES: list[Body] = [
     *_on_cuda("conv2d", "conv2d", "conv2d_input_gradient", "conv2d_weight_gradient", error_bound=3e-5),
     *_on_cuda("matmul", "linear", "matmul", error_bound=3e-5),
     *_on_cuda("batch_norm", "batch_norm_train", "batch_norm_relu_train", "batch_norm_eval", "batch_norm_relu_eval"),
+    *(b._replace(takes_integers=True) for b in _on_cuda("pool2d", "max_pool2d_input_gradient")),
     *_on_cuda("pool2d", "max_pool2d", "avg_pool2d", "avg_pool2d_input_gradient"),
     *_on_cuda("pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool2d_input_gradient"),
     *_on_cuda("residual", "add_relu"),
