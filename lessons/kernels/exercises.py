@@ -72,7 +72,8 @@ def check(name: str, path: str | Path | None = None) -> Verdict:
             for finding in seen.findings:
                 findings.setdefault((finding.kind, finding.line, finding.other_line), finding)
             if not np.allclose(case.result, case.expected, rtol=1e-5, atol=1e-5):
-                named = zip(module.parameters[exercise.kernel], case.values)
+                parameters = module.signatures[exercise.kernel].parameters
+                named = zip((parameter.name for parameter in parameters), case.values)
                 sizes = ", ".join(f"{name} = {value}" for name, value in named if np.ndim(value) == 0)
                 wrong.setdefault(sizes, []).append(order)
             if complaint := exercise.judge_counts(case, seen.total):

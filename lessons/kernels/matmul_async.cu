@@ -1,6 +1,7 @@
-// Step 5 of lesson 08. As step 4, with two pairs of tiles: cp.async fetches into one while the other is multiplied. The
-// numbers go to shared memory by themselves, through no register, and the thread does not wait for them.
-// M and N are multiples of 64, K of 16. Launch: block (256), grid (N / 64, M / 64). sm_80 and later.
+// Step 5 of lesson 08 (sm_80 and later). As step 4, with two pairs of tiles: cp.async fetches into one while the other
+// is multiplied. The numbers go to shared memory by themselves, through no register, and the thread does not wait for
+// them.
+// M and N are multiples of 64, K of 16. Launch: block (256), grid (N / 64, M / 64).
 #include "../../kernels/cuda/device.h"
 
 enum { T = 64, DEPTH = 16 };

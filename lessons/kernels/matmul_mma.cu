@@ -1,7 +1,8 @@
-// Step 6 of lesson 08. As step 5, multiplied by tensor cores: a warp owns 16 x 32 entries of C, as four pieces of 16 x 8,
-// and one instruction adds to a piece a product of 16 x 8 by 8 x 8. Factors are rounded to tf32 (10 bits of mantissa),
-// sums are float32. Which entries a lane holds is the instruction's choice (PTX ISA, "Matrix Fragments for mma.m16n8k8").
-// M and N are multiples of 64, K of 16. Launch: block (256), grid (N / 64, M / 64). sm_80 and later.
+// Step 6 of lesson 08 (sm_80 and later). As step 5, multiplied by tensor cores: a warp owns 16 x 32 entries of C, as
+// four pieces of 16 x 8, and one instruction adds to a piece a product of 16 x 8 by 8 x 8. Factors are rounded to tf32
+// (10 bits of mantissa), sums are float32. Which entries a lane holds is the instruction's choice (PTX ISA, "Matrix
+// Fragments for mma.m16n8k8").
+// M and N are multiples of 64, K of 16. Launch: block (256), grid (N / 64, M / 64).
 #include "../../kernels/cuda/device.h"
 
 #ifndef PAD
