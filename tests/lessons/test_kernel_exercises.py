@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from minitorch_cv.kernels.simulator import check as command
 from minitorch_cv.kernels.simulator import module
 
 from minitorch_cv._lessons import lessons_folder
@@ -77,3 +78,12 @@ def test_the_command(tmp_path):
     (tmp_path / "mine.cu").write_text('extern "C" __global__ void block_sums(const float* x) { y = 0; }\n')
     failed = run("race", str(tmp_path / "mine.cu"))
     assert failed.returncode == 1 and "mine.cu:1:" in failed.stdout
+
+
+@pytest.mark.parametrize("name", ["race", "wait"])
+def test_kernel_check_finds_the_same_in_a_copy(name, tmp_path):
+    path = tmp_path / "mine.cu"
+    path.write_text((SCRIPT.parent / f"broken_{name}.cu").read_text(encoding="utf-8"), encoding="utf-8")
+    result = command.check(path, ("orders", "watched"))
+    kinds = {told.finding.kind for told in result.told}
+    assert KINDS[name] in kinds and kinds <= {KINDS[name], "wrong-result"}
