@@ -448,7 +448,7 @@ for axis, (name, (shape, places)) in zip(axes, fragments.items()):
         light = lane // 4 > 4 and not lit
         axis.text(column, row, str(lane), ha="center", va="center", fontsize=8, color="white" if light else "black")
     axis.set(title=name, xticks=range(shape[1]), yticks=range(shape[0]), ylim=(15.5, -0.5))
-    axis.tick_params(length=0, labelsize=7)
+    axis.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
     axis.spines[:].set_visible(False)
 figure.suptitle("Which lane holds which number; lane 6 in orange")
 lesson.figure(figure, "fragments")
