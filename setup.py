@@ -1,7 +1,8 @@
 """Which folders become which packages; everything else is in pyproject.toml.
 
 Two folders at the top of the checkout are installed inside the package, so that no wheel ever claims the names
-`kernels` or `lessons` for itself: kernels/ as minitorch_cv.kernels, lessons/ as scripts in minitorch_cv/lessons/.
+`kernels` or `lessons` for itself: kernels/ as minitorch_cv.kernels, lessons/ as scripts in minitorch_cv/lessons/,
+with the CUDA kernels that lesson 08 reads.
 """
 
 from setuptools import find_packages, setup

@@ -12,7 +12,7 @@ SHIPPED = {
         ("**/*.py", "**/*.npz", "**/*.txt", "py.typed", "weights/trained/[!.]*.safetensors"),
     ),
     "kernels": ("minitorch_cv/kernels", ("**/*.py", "**/*.cu", "**/*.h")),
-    "lessons": ("minitorch_cv/lessons", ("*.py",)),
+    "lessons": ("minitorch_cv/lessons", ("*.py", "kernels/*.cu", "kernels/*.py")),
 }
 
 

@@ -1,6 +1,8 @@
 """Every lesson runs as a notebook, in its quick mode."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.checkout
 
 LESSONS = sorted(Path(__file__).parents[1].glob("lessons/[0-9][0-9]_*.py"))
 FAST_CPU = Path(__file__).parents[1] / "lessons" / "09_fast_cpu.py"
+KERNELS = FAST_CPU.with_name("08_kernels.py")
 
 
 def test_there_are_lessons():
@@ -49,3 +52,21 @@ def test_a_lesson_of_kernels_without_numba():
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("This lesson compiles kernels, for which it needs numba and llvmlite (")
     assert run.stdout.count("\n") == 1
+
+
+def test_the_lesson_of_cuda_kernels_without_a_compiler(tmp_path):
+    environment = {**os.environ, "MINITORCH_CV_CXX": "no-such-compiler"}
+    script = shutil.copy(KERNELS, tmp_path)  # so that its figures land there
+    run = subprocess.run(
+        [sys.executable, script, "--quick"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "there is no no-such-compiler" in run.stdout
+    results = json.loads((tmp_path / "out" / "kernels" / "results.json").read_text(encoding="utf-8"))
+    assert set(results["ladder"]["mma"]) == {"derived"}
+    assert (tmp_path / "out" / "kernels" / "ladder.png").exists()

@@ -1,4 +1,5 @@
-"""Figures: learning curves, images, filters, feature maps, confusion matrices, gradient checks, graphs, ledgers.
+"""Figures: learning curves, images, filters, feature maps, confusion matrices, gradient checks, graphs, ledgers;
+and of kernels: rooflines, sectors and banks of memory.
 
 What a network sees is found by `occlusion`, `saliency`, `deconvnet`, `class_activation` and `receptive_field`, which
 return arrays, and drawn by `overlay` and `signed`. Each other function returns a matplotlib Figure (that of `ax`, where
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from ._images import feature_maps, filters, image_grid
     from ._ledger import ledger
     from ._overlay import overlay, signed, top_classes
+    from ._requests import banks, sectors
+    from ._roofline import roofline
 
 _MODULES = {
     "Graph": "_graph",
+    "banks": "_requests",
     "class_activation": "_attribution",
     "confusion_matrix": "_confusion_matrix",
     "curves": "_curves",
@@ -36,13 +40,16 @@ _MODULES = {
     "occlusion": "_attribution",
     "overlay": "_overlay",
     "receptive_field": "_attribution",
+    "roofline": "_roofline",
     "saliency": "_attribution",
+    "sectors": "_requests",
     "signed": "_overlay",
     "top_classes": "_overlay",
 }
 
 __all__ = [
     "Graph",
+    "banks",
     "class_activation",
     "confusion_matrix",
     "curves",
@@ -56,7 +63,9 @@ __all__ = [
     "occlusion",
     "overlay",
     "receptive_field",
+    "roofline",
     "saliency",
+    "sectors",
     "signed",
     "top_classes",
 ]
