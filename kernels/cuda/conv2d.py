@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from minitorch_cv._device import array_namespace
+from minitorch_cv._device import array_namespace, is_array
 from minitorch_cv.ops import _conv2d as portable
 
-from .arrays import channels_last, empty, in_order
+from .arrays import address_of, channels_last, empty, in_order
 from .source import Source
 
 SOURCE = Source("conv2d.cu")
 TENSOR_CORE = Source("conv2d_tensor_core.cu")
+PIPELINED = Source("conv2d_pipelined.cu")
 DEPTHWISE = Source("conv2d_depthwise.cu")
 THREADS = 256
 TILE = 64
+PIPELINED_ROWS = 128
+"""Rows of a tile of results; it has TILE columns in either case."""
 FEW_CHANNELS = 8
 """Groups of no more channels, in and out, are computed one result a thread."""
 PIXELS_AT_LEAST = 64
@@ -43,12 +46,21 @@ def set_precision(value: str) -> None:
     _precision = value
 
 
-def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
-    """Run the kernel of the precision that is set."""
+def _launch(kernel: str, rows: int, columns: int, depth: int, *arguments: Any) -> None:
+    """Run the kernel of the precision that is set on rows x columns results, `depth` times."""
     if _precision == "fp32":
-        SOURCE.launch(kernel, grid, (THREADS,), *arguments)
+        SOURCE.launch(kernel, (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
+    elif comes_in_fours(*arguments):
+        grid = -(-rows // PIPELINED_ROWS), _tiles(columns), depth
+        PIPELINED.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
     else:
-        TENSOR_CORE.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
+        TENSOR_CORE.launch(f"{kernel}_{_precision}", (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
+
+
+def comes_in_fours(*arguments: Any) -> bool:
+    """Whether the kernels that copy four neighbours at once can serve: channels by fours, 16-byte addresses."""
+    c, o, groups = arguments[-15], arguments[-12], arguments[-1]
+    return c // groups % 4 == o // groups % 4 == 0 and all(address_of(a) % 16 == 0 for a in arguments if is_array(a))
 
 
 def has_few_channels(weight_shape: tuple, groups: int) -> bool:
@@ -83,9 +95,8 @@ def correlate(x, weight, bias, stride, padding, dilation, groups) -> Any:
         x = channels_last(x)
         DEPTHWISE.launch("conv2d_depthwise_forward", (blocks,), (THREADS,), x, weight, bias, y, *sizes)
         return y
-    grid = _tiles(n * oh * ow), _tiles(o // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 2, 1))
-    _launch("conv2d_forward", grid, channels_last(x), weight, bias, y, *sizes)
+    _launch("conv2d_forward", n * oh * ow, o // groups, groups, channels_last(x), weight, bias, y, *sizes)
     return y
 
 
@@ -99,9 +110,8 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups) -> Any:
         dy = channels_last(dy)
         DEPTHWISE.launch("conv2d_depthwise_input_gradient", (blocks,), (THREADS,), dy, weight, dx, *sizes)
         return dx
-    grid = _tiles(n * h * w), _tiles(c // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 1, 2))
-    _launch("conv2d_input_gradient", grid, channels_last(dy), weight, dx, *sizes)
+    _launch("conv2d_input_gradient", n * h * w, c // groups, groups, channels_last(dy), weight, dx, *sizes)
     return dx
 
 
@@ -117,11 +127,11 @@ def gather(dy, x, weight_shape, stride, padding, dilation, groups) -> Any:
     sizes = _sizes(x.shape, weight_shape, stride, padding, dilation, groups)
     o, channels, kh, kw = weight_shape
     dw = empty((groups, kh, kw, channels, o // groups), x)
-    tiles = _tiles(kh * kw * channels), _tiles(o // groups)
-    parts, per_part = parts_of(dy.size // o, tiles[0] * tiles[1] * groups)
+    entries, columns = kh * kw * channels, o // groups
+    parts, per_part = parts_of(dy.size // o, _tiles(entries) * _tiles(columns) * groups)
     partial = dw if parts == 1 else empty((parts, *dw.shape), x)
-    dy, x, grid = channels_last(dy), channels_last(x), (*tiles, groups * parts)
-    _launch("conv2d_weight_gradient_parts", grid, dy, x, partial, per_part, *sizes)
+    dy, x = channels_last(dy), channels_last(x)
+    _launch("conv2d_weight_gradient_parts", entries, columns, groups * parts, dy, x, partial, per_part, *sizes)
     if parts > 1:
         blocks = -(-dw.size // THREADS)
         SOURCE.launch("conv2d_weight_gradient_sum", (blocks,), (THREADS,), partial, dw, parts, dw.size)

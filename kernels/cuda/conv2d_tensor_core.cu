@@ -22,17 +22,10 @@ struct TF32 : TensorCore {
     }
 };
 
-// The upper half of a float32, rounded to nearest, ties to even. What is not finite stays so.
-static __device__ __forceinline__ unsigned to_bf16(float x) {
-    const unsigned u = __float_as_uint(x);
-    if ((u & 0x7fffffffu) > 0x7f800000u) return 0x7fc0u;
-    return (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-}
-
 struct BF16 : TensorCore {
     // Entries k and k + 1 of a row or column in one word, the first in its lower half.
     static __device__ unsigned two(float (*tile)[PADDED], int k, int i) {
-        return to_bf16(tile[k][i]) | to_bf16(tile[k + 1][i]) << 16;
+        return to_bf16x2(tile[k][i], tile[k + 1][i]);
     }
     static __device__ void multiply(float (*left)[PADDED], float (*right)[PADDED], float (&result)[16]) {
         const int k = 2 * lane(), r = row0() + group();

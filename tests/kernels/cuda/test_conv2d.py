@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from minitorch_cv.kernels.cuda import conv2d as cuda
+from minitorch_cv.kernels.cuda.arrays import address_of
+from minitorch_cv.kernels.simulator.module import ORDERS, SimulatedModule
 
 from minitorch_cv._device import to_device
 from minitorch_cv._op import OPS
@@ -27,6 +29,10 @@ SHAPES: dict[str, Any] = {
     "aligned channels": ((1, 8, 6, 5), (12, 8, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     "several tiles each way": ((2, 20, 7, 9), (70, 20, 2, 2), (1, 1), (0, 1), (1, 1), 1),
     "several input channel tiles": ((1, 68, 3, 5), (3, 68, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "fours, several steps and tiles": ((2, 20, 9, 8), (72, 20, 3, 2), (1, 1), (1, 1), (1, 1), 1),
+    "fours, uneven settings": ((3, 12, 9, 7), (68, 12, 3, 3), (2, 1), (1, 2), (1, 2), 1),
+    "fours, fewer pixels than a step": ((1, 4, 3, 3), (4, 4, 3, 3), (1, 1), (0, 1), (1, 1), 1),
+    "fours in groups": ((2, 24, 5, 6), (40, 12, 3, 1), (1, 2), (1, 0), (1, 1), 2),
     "groups": ((2, 8, 5, 6), (12, 4, 3, 3), (2, 2), (1, 1), (1, 1), 2),
     "groups of many channels": ((1, 18, 4, 5), (20, 9, 2, 3), (1, 2), (1, 0), (1, 1), 2),
     "depthwise": ((1, 5, 6, 4), (10, 1, 3, 3), (1, 1), (1, 1), (1, 1), 5),
@@ -121,6 +127,55 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
         assert (error <= 1.01 * cuda.ERROR_BOUNDS[precision] * sizes).all()
         if not cuda.has_few_channels(weight_shape, settings[-1]):
             assert error.max() > 1e-6 * sizes.max()
+
+
+class _InOrder:
+    """A source whose threads take turns in an order of the simulator's; counts its launches."""
+
+    def __init__(self, source, order):
+        self.source, self.module, self.launches = source, SimulatedModule(source.path, order=order), 0
+
+    def launch(self, kernel, grid, block, *arguments):
+        self.launches += 1
+        self.module.launch(kernel, grid, block, self.source._bound(kernel, arguments))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_copies_in_the_background_change_nothing(precision, order, restored_precision, monkeypatch):
+    """The kernels that copy in the background, in each order of threads, against those that do not."""
+    x_shape, weight_shape, *settings = SHAPES["fours, several steps and tiles"]
+    rng = np.random.default_rng(3)
+    x, weight = (to_device(rng.standard_normal(s).astype(np.float32), "cuda-sim") for s in (x_shape, weight_shape))
+    dy_shape = portable._output_shape("conv2d", x_shape, weight_shape, *settings[:3])
+    dy = to_device(rng.standard_normal(dy_shape).astype(np.float32), "cuda-sim")
+    cuda.set_precision(precision)
+
+    def results():
+        return (
+            cuda.correlate(x, weight, None, *settings).get(),
+            cuda.spread(dy, weight, x_shape, *settings).get(),
+            cuda.gather(dy, x, weight_shape, *settings).get(),
+        )
+
+    pipelined = _InOrder(cuda.PIPELINED, order)
+    monkeypatch.setattr(cuda, "PIPELINED", pipelined)
+    given = results()
+    assert pipelined.launches == 3
+    monkeypatch.setattr(cuda, "comes_in_fours", lambda *_: False)
+    for result, right in zip(given, results(), strict=True):
+        assert relative_error(result, right) <= 1e-6
+    assert pipelined.launches == 3
+
+
+def test_copies_in_the_background_need_aligned_arrays():
+    """An array that begins at an address no multiple of 16 goes the other way."""
+    sizes = cuda._sizes((1, 4, 3, 3), (4, 4, 1, 1), (1, 1), (0, 0), (1, 1), 1)
+    numbers = to_device(np.zeros(64, np.float32), "cuda-sim")
+    start = -address_of(numbers) % 16 // 4
+    assert cuda.comes_in_fours(numbers[start:], *sizes)
+    assert not cuda.comes_in_fours(numbers[start + 1 :], *sizes)
+    assert not cuda.comes_in_fours(numbers[start:], *cuda._sizes((1, 6, 3, 3), (4, 6, 1, 1), *[(1, 1)] * 3, 1))
 
 
 def test_an_unknown_precision_is_named():
