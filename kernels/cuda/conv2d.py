@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from minitorch_cv._device import array_namespace, is_array
+from minitorch_cv._device import is_array
 from minitorch_cv.ops import _conv2d as portable
 
 from .arrays import address_of, channels_last, empty, in_order
@@ -64,7 +65,7 @@ def comes_in_fours(*arguments: Any) -> bool:
 
 
 def has_few_channels(weight_shape: tuple, groups: int) -> bool:
-    """Whether value and input gradient are computed without matrix products, and so in float32 at any precision."""
+    """Whether all three are computed without matrix products, and so in float32 at any precision."""
     return groups > 1 and max(weight_shape[1], weight_shape[0] // groups) <= FEW_CHANNELS
 
 
@@ -126,16 +127,44 @@ def gather(dy, x, weight_shape, stride, padding, dilation, groups) -> Any:
     """The value of conv2d_weight_gradient."""
     sizes = _sizes(x.shape, weight_shape, stride, padding, dilation, groups)
     o, channels, kh, kw = weight_shape
-    dw = empty((groups, kh, kw, channels, o // groups), x)
-    entries, columns = kh * kw * channels, o // groups
-    parts, per_part = parts_of(dy.size // o, _tiles(entries) * _tiles(columns) * groups)
-    partial = dw if parts == 1 else empty((parts, *dw.shape), x)
-    dy, x = channels_last(dy), channels_last(x)
-    _launch("conv2d_weight_gradient_parts", entries, columns, groups * parts, dy, x, partial, per_part, *sizes)
-    if parts > 1:
+    pixels, dy, x = dy.size // o, channels_last(dy), channels_last(x)
+    if has_few_channels(weight_shape, groups):
+        dw, kernel = empty((kh, kw, channels, o), x), "conv2d_depthwise_weight_gradient_parts"
         blocks = -(-dw.size // THREADS)
-        SOURCE.launch("conv2d_weight_gradient_sum", (blocks,), (THREADS,), partial, dw, parts, dw.size)
+
+        def sum_parts(partial, parts, per_part):
+            DEPTHWISE.launch(kernel, (blocks, parts), (THREADS,), dy, x, partial, per_part, *sizes)
+
+        return _in_parts(dw, pixels, blocks, sum_parts).transpose(3, 2, 0, 1)
+    entries, columns = kh * kw * channels, o // groups
+    dw, kernel = empty((groups, kh, kw, channels, columns), x), "conv2d_weight_gradient_parts"
+
+    def multiply_parts(partial, parts, per_part):
+        _launch(kernel, entries, columns, groups * parts, dy, x, partial, per_part, *sizes)
+
+    dw = _in_parts(dw, pixels, _tiles(entries) * _tiles(columns) * groups, multiply_parts)
     return dw.transpose(0, 4, 3, 1, 2).reshape(weight_shape)
+
+
+def sum_pixels(dy) -> Any:
+    """The bias's gradient: dy summed over images and pixels."""
+    o, dy = dy.shape[1], channels_last(dy)
+    pixels, blocks = dy.size // o, -(-o // 32)
+
+    def sum_parts(partial, parts, per_part):
+        SOURCE.launch("conv2d_bias_gradient_parts", (blocks, parts), (THREADS,), dy, partial, per_part, pixels, o)
+
+    return _in_parts(empty((o,), dy), pixels, blocks, sum_parts)
+
+
+def _in_parts(sums: Any, pixels: int, blocks: int, launch: Callable[[Any, int, int], None]) -> Any:
+    """`sums`, computed by `launch` in parts of the pixels, of so many blocks each, and added up."""
+    parts, per_part = parts_of(pixels, blocks)
+    partial = sums if parts == 1 else empty((parts, *sums.shape), sums)
+    launch(partial, parts, per_part)
+    if parts > 1:
+        SOURCE.launch("conv2d_sum_of_parts", (-(-sums.size // THREADS),), (THREADS,), partial, sums, parts, sums.size)
+    return sums
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Any:
@@ -149,7 +178,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> A
         return (
             lambda: portable.conv2d_input_gradient(dy, weight, x_shape, *settings),
             lambda: portable.conv2d_weight_gradient(dy, x, weight_shape, *settings),
-            (lambda: array_namespace(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None,
+            (lambda: sum_pixels(dy)) if has_bias else None,
         )
 
     return correlate(x, weight, bias, *settings), backward

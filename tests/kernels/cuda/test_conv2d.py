@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from minitorch_cv.kernels.cuda import conv2d as cuda
+from minitorch_cv.kernels.cuda import source
 from minitorch_cv.kernels.cuda.arrays import address_of
 from minitorch_cv.kernels.simulator.module import ORDERS, SimulatedModule
 
-from minitorch_cv._device import to_device
+from minitorch_cv import Tensor, kernel_usage, ops
+from minitorch_cv._device import to_device, to_numpy
 from minitorch_cv._op import OPS
 from minitorch_cv.checks.case_checks import relative_error, watched
 from minitorch_cv.checks.case_run import CaseRun, portable_bodies
@@ -70,6 +72,7 @@ def test_value_and_gradients(case, layout):
     assert relative_error(y.get(), expected) <= BOUND
     assert relative_error(dx.get(), portable._spread(dy64, wide[1], x_shape, *settings)) <= BOUND
     assert relative_error(dw.get(), portable._gather_weights(dy64, wide[0], weight_shape, *settings)) <= BOUND
+    assert relative_error(cuda.sum_pixels(on_dy).get(), dy64.sum((0, 2, 3))) <= BOUND
 
 
 def test_parts_of_the_weight_gradient_are_added_to_the_same_bits():
@@ -84,6 +87,37 @@ def test_parts_of_the_weight_gradient_are_added_to_the_same_bits():
     expected = portable._gather_weights(dy.astype(np.float64), x.astype(np.float64), (2, 3, 3, 3), *settings)
     assert np.array_equal(first, second)
     assert relative_error(first, expected) <= BOUND
+
+
+def test_depthwise_gradients_and_the_bias_in_parts():
+    """More pixels than a part sums, more channels than a warp of the bias's kernel serves."""
+    rng = np.random.default_rng(4)
+    x, dy = (rng.standard_normal((2, 35, 11, 10)).astype(np.float32) for _ in range(2))
+    settings = (1, 1), (1, 1), (1, 1), 35
+    on_x, on_dy = to_device(x, "cuda-sim"), to_device(dy, "cuda-sim")
+    assert cuda.parts_of(220, 2)[0] > 1
+    dw = cuda.gather(on_dy, on_x, (35, 1, 3, 3), *settings).get()
+    wide = x.astype(np.float64), dy.astype(np.float64)
+    assert relative_error(dw, portable._gather_weights(wide[1], wide[0], (35, 1, 3, 3), *settings)) <= BOUND
+    assert relative_error(cuda.sum_pixels(on_dy).get(), wide[1].sum((0, 2, 3))) <= BOUND
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_transposed_convolution_runs_on_these_kernels(groups):
+    rng = np.random.default_rng(5)
+    values = [rng.standard_normal(s).astype(np.float32) for s in ((2, 4, 5, 3), (4, 8 // groups, 3, 2), (8,))]
+    settings: dict[str, Any] = {"stride": (2, 1), "padding": (1, 0), "output_padding": (1, 0), "groups": groups}
+    results = []
+    for device, dtype in (("cpu", np.float64), ("cuda-sim", np.float32)):
+        operands = [Tensor(v.astype(dtype), requires_grad=True, device=device) for v in values]
+        with kernel_usage() as usage:
+            y = ops.conv_transpose2d(*operands, **settings)
+            (y * y).sum().backward()
+        results.append([to_numpy(a.data) for a in (y, *(o.grad for o in operands))])
+    ours = {choice.operation for choice in usage.counts if choice.body != "portable"}
+    assert ours >= {"conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"}
+    for right, given in zip(*results, strict=True):
+        assert relative_error(given, right) <= BOUND
 
 
 def test_nothing_is_launched_for_empty_arrays():
@@ -129,17 +163,6 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
             assert error.max() > 1e-6 * sizes.max()
 
 
-class _InOrder:
-    """A source whose threads take turns in an order of the simulator's; counts its launches."""
-
-    def __init__(self, source, order):
-        self.source, self.module, self.launches = source, SimulatedModule(source.path, order=order), 0
-
-    def launch(self, kernel, grid, block, *arguments):
-        self.launches += 1
-        self.module.launch(kernel, grid, block, self.source._bound(kernel, arguments))
-
-
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_copies_in_the_background_change_nothing(precision, order, restored_precision, monkeypatch):
@@ -158,14 +181,20 @@ def test_copies_in_the_background_change_nothing(precision, order, restored_prec
             cuda.gather(dy, x, weight_shape, *settings).get(),
         )
 
-    pipelined = _InOrder(cuda.PIPELINED, order)
-    monkeypatch.setattr(cuda, "PIPELINED", pipelined)
+    launched = []
+
+    def in_order(path):
+        launched.append(path.name)
+        return SimulatedModule(path, order=order)
+
+    monkeypatch.setattr(source, "_simulated", in_order)
     given = results()
-    assert pipelined.launches == 3
+    assert launched.count("conv2d_pipelined.cu") == 3
+    assert "conv2d_tensor_core.cu" not in launched
     monkeypatch.setattr(cuda, "comes_in_fours", lambda *_: False)
     for result, right in zip(given, results(), strict=True):
         assert relative_error(result, right) <= 1e-6
-    assert pipelined.launches == 3
+    assert launched.count("conv2d_tensor_core.cu") == launched.count("conv2d_pipelined.cu") == 3
 
 
 def test_copies_in_the_background_need_aligned_arrays():
