@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -216,14 +217,44 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
     return gather(dy, x, weight_shape, *settings), backward
 
 
-def _not_empty(first, second, *_, **__) -> bool:
-    return first.size > 0 and second.size > 0
+LARGEST = 2**31 - 512
+"""Pixels and weights that the kernels' numbers of 32 bits can count, a block beyond the last included."""
+LARGEST_GRID = 65535
+"""Blocks along a grid's second and third axis."""
 
 
-def _not_empty_shapes(first, second, shape, *_, **__) -> bool:
-    return first.size > 0 and second.size > 0 and 0 not in shape
+def within_limits(weight_shape: tuple, groups: Any, *images: tuple) -> bool:
+    """Whether the kernels can count the pixels of the images, and CUDA the blocks."""
+    o, channels = weight_shape[:2]
+    if not isinstance(groups, int) or groups < 1:
+        return True  # to be refused, with its reason, by the body
+    return (
+        math.prod(weight_shape) <= LARGEST
+        and all(n * h * w <= LARGEST for n, _, h, w in images)
+        and (has_few_channels(weight_shape, groups) or max(groups, _tiles(max(o // groups, channels))) <= LARGEST_GRID)
+    )
 
 
-conv2d.accepts = _not_empty  # pyright: ignore[reportFunctionMemberAccess]
-conv2d_input_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
-conv2d_weight_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
+def _accepts(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (x.size, weight.size) or not x.ndim == weight.ndim == 4:
+        return False  # the portable body says what is wrong
+    (n, _, h, w), (top, left) = x.shape, portable.pair("conv2d", "padding", padding, 0)
+    y_at_most = n, weight.shape[0], h + 2 * top, w + 2 * left
+    return within_limits(weight.shape, groups, x.shape, y_at_most)
+
+
+def _accepts_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (dy.size, weight.size, *x_shape) or not dy.ndim == weight.ndim == len(x_shape) == 4:
+        return False
+    return within_limits(weight.shape, groups, dy.shape, x_shape)
+
+
+def _accepts_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (dy.size, x.size, *weight_shape) or not dy.ndim == x.ndim == len(weight_shape) == 4:
+        return False
+    return within_limits(weight_shape, groups, dy.shape, x.shape)
+
+
+conv2d.accepts = _accepts  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_input_gradient.accepts = _accepts_input_gradient  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_weight_gradient.accepts = _accepts_weight_gradient  # pyright: ignore[reportFunctionMemberAccess]

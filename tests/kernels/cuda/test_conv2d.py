@@ -125,6 +125,28 @@ def test_nothing_is_launched_for_empty_arrays():
     assert not cuda.conv2d.accepts(empty, np.zeros((2, 3, 3, 3), np.float32))  # pyright: ignore
 
 
+def _only_a_shape(*shape):
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def test_what_the_kernels_cannot_count_is_left_to_the_portable_body():
+    accepts: Any = cuda.conv2d.accepts  # pyright: ignore[reportFunctionMemberAccess]
+    small = _only_a_shape(1, 1, 1, 1)
+    assert accepts(_only_a_shape(2, 3, 30000, 30000), _only_a_shape(4, 3, 3, 3))
+    assert not accepts(_only_a_shape(2, 3, 40000, 40000), _only_a_shape(4, 3, 3, 3))
+    assert not accepts(small, small, padding=(25000, 25000))
+    assert not accepts(_only_a_shape(1, 4, 1, 1), _only_a_shape(2**23, 4, 1, 1))
+    many, channels = 70000, 9 * 70000
+    assert not accepts(_only_a_shape(1, channels, 1, 1), _only_a_shape(channels, 9, 1, 1), groups=many)
+    assert accepts(_only_a_shape(1, many, 1, 1), _only_a_shape(many, 1, 1, 1), groups=many)
+    dx: Any = cuda.conv2d_input_gradient.accepts  # pyright: ignore[reportFunctionMemberAccess]
+    assert dx(small, small, (1, 1, 1, 1))
+    assert not dx(small, small, (1, 1, 50000, 50000), stride=50000)
+    dw: Any = cuda.conv2d_weight_gradient.accepts  # pyright: ignore[reportFunctionMemberAccess]
+    assert dw(small, small, (1, 1, 1, 1))
+    assert not dw(small, _only_a_shape(1, 1, 50000, 50000), (1, 1, 1, 1), stride=50000)
+
+
 @pytest.fixture
 def restored_precision():
     yield
