@@ -35,7 +35,8 @@ struct BF16 {
     static __device__ __forceinline__ int depth(int word, int lane) { return word * 8 + lane * 2; }
     template <class Tile>
     static __device__ __forceinline__ unsigned word(const Tile& tile, int line, int k) {
-        return to_bf16x2(tile.at(line, k), tile.at(line, k + 1));
+        const float2 two = tile.two(line, k);
+        return to_bf16x2(two.x, two.y);
     }
     static __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
         mma_bf16(d, a, b);
@@ -52,6 +53,10 @@ struct AlongDepth {
         return line * STEP + ((k / 4 ^ (line & 2) ^ (line >> 2 & 1)) * 4) + k % 4;
     }
     __device__ __forceinline__ float at(int line, int k) const { return first[place(line, k)]; }
+    // Depths k and k + 1, k even: one load, whose 8 bytes a thread make a warp's request free of conflicts again.
+    __device__ __forceinline__ float2 two(int line, int k) const {
+        return *reinterpret_cast<const float2*>(first + place(line, k));
+    }
 };
 
 // A depth has its `LINES` lines side by side.
@@ -60,6 +65,7 @@ template <int LINES, class Unit> struct AcrossDepth {
     float* first;
     static __device__ __forceinline__ int place(int line, int k) { return k * (LINES + Unit::PAD) + line; }
     __device__ __forceinline__ float at(int line, int k) const { return first[place(line, k)]; }
+    __device__ __forceinline__ float2 two(int line, int k) const { return {at(line, k), at(line, k + 1)}; }
 };
 
 // ---- the sources of tiles: `copy` starts the copies of the next step, and moves on.

@@ -1,5 +1,6 @@
 // Convolution on tensor cores (sm_80 and later): float32 in memory, sums in float32, factors rounded to tf32 or bf16
-// when they leave shared memory. conv2d.h says how the rest is computed.
+// when they leave shared memory. conv2d.h says how the rest is computed. For any number of channels; where they come in
+// fours, conv2d_pipelined.cu serves.
 //
 // A factor's relative error is at most 2^-11 in tf32 and 2^-8 in bf16; so a result differs from the exact one by at
 // most 2^-10, or 2^-7, of the sum of its terms' sizes (and what sums in float32 add).
