@@ -12,7 +12,7 @@ from minitorch_cv.kernels.cuda import source
 from minitorch_cv.kernels.cuda.arrays import address_of
 from minitorch_cv.kernels.simulator.module import ORDERS, SimulatedModule
 
-from minitorch_cv import Tensor, kernel_usage, ops
+from minitorch_cv import Tensor, grad, kernel_usage, ops
 from minitorch_cv._device import to_device, to_numpy
 from minitorch_cv._op import OPS
 from minitorch_cv.checks.case_checks import relative_error, watched
@@ -109,11 +109,11 @@ def test_transposed_convolution_runs_on_these_kernels(groups):
     settings: dict[str, Any] = {"stride": (2, 1), "padding": (1, 0), "output_padding": (1, 0), "groups": groups}
     results = []
     for device, dtype in (("cpu", np.float64), ("cuda-sim", np.float32)):
-        operands = [Tensor(v.astype(dtype), requires_grad=True, device=device) for v in values]
+        x, weight, bias = (Tensor(v.astype(dtype), requires_grad=True, device=device) for v in values)
         with kernel_usage() as usage:
-            y = ops.conv_transpose2d(*operands, **settings)
-            (y * y).sum().backward()
-        results.append([to_numpy(a.data) for a in (y, *(o.grad for o in operands))])
+            y = ops.conv_transpose2d(x, weight, bias, **settings)
+            gradients = grad((y * y).sum(), [x, weight, bias])
+        results.append([to_numpy(a.data) for a in (y, *gradients)])
     ours = {choice.operation for choice in usage.counts if choice.body != "portable"}
     assert ours >= {"conv2d", "conv2d_input_gradient", "conv2d_weight_gradient"}
     for right, given in zip(*results, strict=True):
