@@ -11,6 +11,7 @@ from ._autograd import backward, debug, grad, mark_changed, no_grad
 from ._kernel_usage import kernel_usage
 from ._numerics import get_numerics, set_numerics
 from ._op import OPS, op
+from ._precision import get_precision, set_precision
 from ._pytorch_names import PACKAGE, proposal_for, unknown_name
 from ._random import Generator, default_generator, manual_seed
 from ._tensor import Tensor

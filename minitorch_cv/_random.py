@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ._capturing import refuse_in_capture
+
 _ROUNDS = 10
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _KEY_STEPS = 0x9E3779B9, 0xBB67AE85
@@ -88,6 +90,7 @@ class Generator:
         return Generator(int(words[0]) | int(words[1]) << 32)
 
     def _words(self, count: int) -> np.ndarray:
+        refuse_in_capture("Generator", "it draws on the host, and every replay would meet the same numbers")
         blocks = -(-count // 4)
         words = philox(self._seed, self._offset, blocks).reshape(-1)[:count]
         self._offset = (self._offset + blocks) % 2**64

@@ -180,6 +180,10 @@ def build_parser() -> argparse.ArgumentParser:
     drawn.add_argument("--output", metavar="PREFIX", help="path without ending, or a folder (default: MODEL, here)")
     drawn.add_argument("--judge", action="store_true", help="of digits: measure them, 1,000 or more, beside real ones")
 
+    from minitorch_cv import _kernel_command
+
+    _kernel_command.add_arguments(add("kernel", None, "CUDA kernels without a GPU: find their mistakes"))
+
     warmup = add("warmup", _warmup, "compile every kernel ahead, once on a machine", epilog=WARMUP_EXAMPLES)
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minitorch_cv._device import is_array
+from minitorch_cv._precision import get_precision
 from minitorch_cv.ops import _conv2d as portable
 
 from .arrays import address_of, channels_last, empty, in_order
@@ -27,36 +28,20 @@ PIXELS_AT_LEAST = 64
 BLOCKS_WANTED = 512
 """Blocks that fill a large GPU a few times over."""
 
-
-PRECISIONS = ("fp32", "tf32", "bf16")
 ERROR_BOUNDS = {"fp32": 3e-5, "tf32": 2**-10, "bf16": 2**-7}
 """The largest error of a result, relative to the sum of the sizes of the products that it adds."""
-
-_precision = "fp32"
-
-
-def precision() -> str:
-    """What the factors of a convolution are rounded to: "fp32" (not at all), "tf32" or "bf16"."""
-    return _precision
-
-
-def set_precision(value: str) -> None:
-    """Round the factors to `value`, on tensor cores. The images, the weights and the sums stay in float32."""
-    global _precision
-    if value not in PRECISIONS:
-        raise ValueError(f"set_precision: value expects one of {', '.join(PRECISIONS)}; it is {value!r}")
-    _precision = value
 
 
 def _launch(kernel: str, rows: int, columns: int, depth: int, *arguments: Any) -> None:
     """Run the kernel of the precision that is set on rows x columns results, `depth` times."""
-    if _precision == "fp32":
+    precision = get_precision()
+    if precision == "fp32":
         SOURCE.launch(kernel, (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
     elif comes_in_fours(*arguments):
         grid = -(-rows // PIPELINED_ROWS), _tiles(columns), depth
-        PIPELINED.launch(f"{kernel}_{_precision}", grid, (THREADS,), *arguments)
+        PIPELINED.launch(f"{kernel}_{precision}", grid, (THREADS,), *arguments)
     else:
-        TENSOR_CORE.launch(f"{kernel}_{_precision}", (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
+        TENSOR_CORE.launch(f"{kernel}_{precision}", (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
 
 
 def comes_in_fours(*arguments: Any) -> bool:

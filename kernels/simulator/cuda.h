@@ -3,6 +3,9 @@
 #pragma once
 #define CUDA_SIMULATOR 1
 #include "runtime.h"
+#ifdef CUDA_SIMULATOR_WATCHED
+#include "watch.h"
+#endif
 
 // ---- qualifiers ----------------------------------------------------------------------------------------------------
 
@@ -14,7 +17,7 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static __attribute__((section(SIMULATOR_SHARED_SECTION)))
+#define __shared__ SIMULATOR_SHARED
 // "extern __shared__ T name[];" becomes this before it is compiled.
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(simulator::dynamic_shared)
 
@@ -45,8 +48,8 @@ static inline void __syncthreads(SIMULATOR_CALLER) { simulator::wait_for_block(f
 static inline void __syncwarp(unsigned mask = 0xffffffffu, SIMULATOR_CALLER) {
     simulator::wait_for_lanes(mask, nullptr, file, line);
 }
-static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-static inline void __threadfence_block() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+static inline void __threadfence() { simulator::watch_fence(); }
+static inline void __threadfence_block() {}
 
 // ---- shuffles and votes: they move values between lanes, and do not order memory -------------------------------------
 
@@ -57,7 +60,7 @@ SIMULATOR_OWN static void exchange(Fiber* warp, unsigned mask) {
         if (!(mask >> lane & 1) || warp[lane].number >= thread_count) continue;
         const int source = warp[lane].source;
         if (!(mask >> source & 1) || warp[source].number >= thread_count) {
-            fail_here("a shuffle reads from a lane that is not in the mask", &warp[lane]);
+            fail_here(Kind::warp_collective, "a shuffle reads from a lane that is not in the mask", &warp[lane]);
             return;
         }
         warp[lane].result = warp[source].value;
@@ -135,14 +138,15 @@ static inline int __all_sync(unsigned mask, int value, SIMULATOR_CALLER) {
 namespace simulator {
 template <class T> struct Same { using type = T; };  // the value's type follows the pointer's, as in CUDA
 template <class T, class Change> SIMULATOR_OWN static T atomically(T* address, Change change) {
+    watch_atomic(address, sizeof(T), __builtin_return_address(0));
     const T old = *address;
     *address = change(old);
     return old;
 }
 }  // namespace simulator
 #define SIMULATOR_ATOMIC(name, expression)                                                                           \
-    template <class T> static inline T name(T* address, typename simulator::Same<T>::type value) {                   \
-        return simulator::atomically(address, [=](T old) { return T(expression); });                                 \
+    template <class T> __forceinline__ T name(T* address, typename simulator::Same<T>::type value) {                 \
+        return simulator::atomically(address, [=](T old) SIMULATOR_OWN { return T(expression); });                   \
     }
 SIMULATOR_ATOMIC(atomicAdd, old + value)
 SIMULATOR_ATOMIC(atomicSub, old - value)
@@ -150,13 +154,13 @@ SIMULATOR_ATOMIC(atomicMax, old > value ? old : value)
 SIMULATOR_ATOMIC(atomicMin, old < value ? old : value)
 SIMULATOR_ATOMIC(atomicExch, (void(old), value))
 template <class T>
-static inline T atomicCAS(T* address, typename simulator::Same<T>::type expected, typename simulator::Same<T>::type value) {
-    return simulator::atomically(address, [=](T old) { return old == expected ? value : old; });
+__forceinline__ T atomicCAS(T* address, typename simulator::Same<T>::type expected, typename simulator::Same<T>::type value) {
+    return simulator::atomically(address, [=](T old) SIMULATOR_OWN { return old == expected ? value : old; });
 }
 
 // ---- mathematical functions ------------------------------------------------------------------------------------------
 
-template <class T> static inline T __ldg(const T* address) { return *address; }
+template <class T> __forceinline__ T __ldg(const T* address) { return *address; }
 #define __expf expf  // glibc has names of its own with two underscores
 #define __logf logf
 static inline float __fdividef(float a, float b) { return a / b; }
@@ -181,41 +185,48 @@ template <class T> static constexpr T max(T a, T b) { return a < b ? b : a; }
 
 // ---- cp.async: copies arrive when they are waited for, never before, so that a forgotten wait shows ------------------
 
-static inline void cp_async16(void* to, const void* from, bool valid, SIMULATOR_CALLER) {
-    simulator::Fiber* fiber = simulator::current;
+namespace simulator {
+SIMULATOR_OWN static void begin_copy(void* to, const void* from, bool valid, const char* file, int line) {
+    Fiber* fiber = current;
     if (uintptr_t(to) % 16 || (valid && uintptr_t(from) % 16)) {
-        simulator::fail("cp.async of 16 bytes from or to an address that is no multiple of 16", fiber, file, line);
-        simulator::yield();
+        fail(Kind::misaligned, "cp.async of 16 bytes from or to an address that is no multiple of 16", fiber, file, line);
+        yield();
     }
-    if (fiber->copies_under_way == simulator::MAX_COPIES) {
-        simulator::fail("more cp.async under way than the simulator keeps", fiber, file, line);
-        simulator::yield();
+    if (fiber->copies_under_way == MAX_COPIES) {
+        fail(Kind::stale_copy, "more cp.async under way than the simulator keeps", fiber, file, line);
+        yield();
     }
-    simulator::Copy& copy = fiber->copies[fiber->copies_under_way++];
-    copy = {to, from, 16, valid ? 16 : 0, line, file};
-    simulator::watch_copy_begins(copy);
+    Copy& copy = fiber->copies[fiber->copies_under_way++];
+    copy = {to, from, 16, valid ? 16 : 0, line, file, __builtin_return_address(0)};
+    watch_copy_begins(copy);
 }
-static inline void cp_async_commit() {
-    simulator::Fiber* fiber = simulator::current;
-    if (fiber->groups == simulator::MAX_GROUPS) abort();
-    fiber->group_ends[fiber->groups++] = fiber->copies_under_way;
-}
-template <int N> static inline void cp_async_wait() {  // until at most N groups are under way
-    simulator::Fiber* fiber = simulator::current;
-    const int arriving = fiber->groups - N;
+SIMULATOR_OWN static void end_copies(int groups_left) {
+    Fiber* fiber = current;
+    const int arriving = fiber->groups - groups_left;
     if (arriving <= 0) return;
     const int end = fiber->group_ends[arriving - 1];
     for (int i = 0; i < end; ++i) {
-        const simulator::Copy& copy = fiber->copies[i];
+        const Copy& copy = fiber->copies[i];
         memcpy(copy.to, copy.from, size_t(copy.valid_bytes));
         memset(static_cast<char*>(copy.to) + copy.valid_bytes, 0, size_t(copy.bytes - copy.valid_bytes));
-        simulator::watch_copy_arrives(copy);
+        watch_copy_arrives(copy);
     }
     for (int i = end; i < fiber->copies_under_way; ++i) fiber->copies[i - end] = fiber->copies[i];
     for (int g = arriving; g < fiber->groups; ++g) fiber->group_ends[g - arriving] = fiber->group_ends[g] - end;
     fiber->copies_under_way -= end;
     fiber->groups -= arriving;
 }
+SIMULATOR_OWN static void end_group() {
+    if (current->groups == MAX_GROUPS) abort();
+    current->group_ends[current->groups++] = current->copies_under_way;
+}
+}  // namespace simulator
+
+__forceinline__ void cp_async16(void* to, const void* from, bool valid, SIMULATOR_CALLER) {
+    simulator::begin_copy(to, from, valid, file, line);
+}
+static inline void cp_async_commit() { simulator::end_group(); }
+template <int N> static inline void cp_async_wait() { simulator::end_copies(N); }  // until at most N groups are under way
 
 // ---- mma.sync: D (16 x 8) += A (16 x K) B (K x 8), the fragments spread over the lanes as PTX has them ----------------
 
@@ -251,7 +262,7 @@ template <int K> static void multiply_add(Fiber* warp, const float (&A)[16][K], 
 static inline float half_of_pair(unsigned pair, int half) { return __uint_as_float((half ? pair >> 16 : pair & 0xffffu) << 16); }
 
 SIMULATOR_OWN static void multiply_tf32(Fiber* warp, unsigned mask) {
-    if (mask != 0xffffffffu) return fail_here("mma.sync expects all 32 lanes", warp);
+    if (mask != 0xffffffffu) return fail_here(Kind::warp_collective, "mma.sync expects all 32 lanes", warp);
     float A[16][8], B[8][8];
     for (int lane = 0; lane < LANES; ++lane) {
         const int group = lane >> 2, place = lane & 3;
@@ -263,7 +274,7 @@ SIMULATOR_OWN static void multiply_tf32(Fiber* warp, unsigned mask) {
 }
 
 SIMULATOR_OWN static void multiply_bf16(Fiber* warp, unsigned mask) {
-    if (mask != 0xffffffffu) return fail_here("mma.sync expects all 32 lanes", warp);
+    if (mask != 0xffffffffu) return fail_here(Kind::warp_collective, "mma.sync expects all 32 lanes", warp);
     float A[16][16], B[16][8];
     for (int lane = 0; lane < LANES; ++lane) {
         const int group = lane >> 2, place = lane & 3;

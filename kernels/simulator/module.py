@@ -16,20 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from ..signatures import Signature, read_signatures
+from .finding import KINDS, Finding, Place
+
 HERE = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
 ORDERS = ("forward", "reverse", "random")
-MAX_THREADS, MAX_GRID, MAX_SHARED_BYTES = 1024, (2**31 - 1, 65535, 65535), 227 << 10
+MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
 
-KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(\w+)[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\('
-)
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
 
 class KernelError(RuntimeError):
     """A kernel that cannot be compiled, or did what no kernel may do."""
+
+    finding: Finding | None = None
+    """What it did and where, if it ran."""
 
 
 @functools.cache
@@ -55,69 +58,103 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "minitorch-cv" / "simulator"
 
 
-def without_comments(text: str) -> str:
-    """The source with its comments blanked, lines kept."""
-    return re.sub(r"//[^\n]*|/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.DOTALL)
-
-
 class SimulatedModule:
     """The kernels of one file. Each is `extern "C" __global__ void name(...)`.
 
     order: in which the threads of a block take turns, one of `ORDERS`; seed: of the random order.
     """
 
+    instrumentation: tuple[str, ...] = ()
+    """What the compiler is told besides, but the linker is not."""
+
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
         if order not in ORDERS:
             raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
         self.path, self.order, self.seed = Path(path), ORDERS.index(order), seed
         text = self.path.read_text(encoding="utf-8")
-        found = KERNEL.findall(without_comments(text))
-        self.thread_limits = {name: int(bound) if bound.isdigit() else MAX_THREADS for bound, name in found}
-        self.library = ctypes.CDLL(str(_built(self.path, text, tuple(self.thread_limits), tuple(options))))
+        self.signatures = read_signatures(text)
+        library = _built(self.path, text, tuple(self.signatures), tuple(options), self.instrumentation)
+        self.library = ctypes.CDLL(str(library))
 
     def launch(
         self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
     ) -> None:
-        """Run `kernel`. values: an array for each pointer (None: a null pointer), a NumPy scalar for each number.
+        """Run `kernel`. values: an array for each pointer (None: a null pointer), a number for each number.
 
-        Raises ValueError for a launch outside CUDA's limits; KernelError, with block, thread, file and line, for a
+        Raises TypeError for values that the kernel does not take; ValueError for a launch outside CUDA's limits;
+        KernelError, with block, thread, file and line, for a
         barrier that not all threads reach, a wrong mask, or copies that nobody waited for.
         """
-        shape = [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
-        self._check(kernel, shape, shared_bytes)
-        cells = [np.array(_address(v) if v is None or isinstance(v, np.ndarray) else v) for v in values]
+        values = self._signature(kernel).bound(values)
+        self._check(kernel, grid, block, shared_bytes)
+        addresses = [_address(v) if v is None or isinstance(v, np.ndarray) else v for v in values]
+        finding = self._run(kernel, grid, block, addresses, shared_bytes)
+        if finding:
+            error = KernelError(
+                f"{kernel}: {finding.what}: block ({_comma(finding.block)}) thread ({_comma(finding.thread)}) "
+                f"at {finding.file}:{finding.line}"
+            )
+            error.finding = finding
+            raise error
+
+    def _run(
+        self, kernel: str, grid: Sequence[int], block: Sequence[int], numbers: Sequence[Any], shared_bytes: int
+    ) -> Finding | None:
+        """Run `kernel`; None, or the mistake that ended the launch."""
+        cells = [np.array(number) for number in numbers]
         pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
         function = getattr(self.library, f"launch_{kernel}")
         function.restype = ctypes.c_char_p
         told = function(
             pointers,
-            (ctypes.c_uint * 6)(*shape),
+            (ctypes.c_uint * 6)(*_shape(grid, block)),
             ctypes.c_size_t(shared_bytes),
             ctypes.c_int(self.order),
             ctypes.c_uint64(self.seed),
         )
-        if told:
-            what, at_block, thread, file, line = told.decode().split("\t")
-            raise KernelError(f"{kernel}: {what}: block ({at_block}) thread ({thread}) at {file or self.path}:{line}")
+        if not told:
+            return None
+        kind, what, at_block, thread, file, line = told.decode().split("\t")
+        return Finding(
+            KINDS[int(kind)], kernel, _place(at_block), _place(thread), file or str(self.path), int(line), what
+        )
 
-    def _check(self, kernel: str, shape: list[int], shared_bytes: int) -> None:
-        if kernel not in self.thread_limits:
-            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.thread_limits)}")
-        threads = shape[3] * shape[4] * shape[5]
-        if not 1 <= threads <= self.thread_limits[kernel] or shape[5] > 64:
-            limit = self.thread_limits[kernel]
+    def _check(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> None:
+        shape = _shape(grid, block)
+        threads, limit = shape[3] * shape[4] * shape[5], self._signature(kernel).thread_limit
+        if not 1 <= threads <= limit or shape[5] > 64:
             raise ValueError(f"{kernel}: block expects 1 to {limit} threads, 64 at most along z; it is {shape[3:]}")
         if any(not 1 <= n <= limit for n, limit in zip(shape[:3], MAX_GRID, strict=True)):
             raise ValueError(f"{kernel}: grid expects 1 to {MAX_GRID} blocks; it is {shape[:3]}")
         if not 0 <= shared_bytes <= MAX_SHARED_BYTES:
             raise ValueError(f"{kernel}: shared_bytes expects 0 to {MAX_SHARED_BYTES}; it is {shared_bytes}")
 
+    def _signature(self, kernel: str) -> Signature:
+        if kernel not in self.signatures:
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
+        return self.signatures[kernel]
+
+
+def _shape(grid: Sequence[int], block: Sequence[int]) -> list[int]:
+    return [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]]
+
+
+def _comma(place: Place | None) -> str:
+    return ",".join(map(str, place or ()))
+
+
+def _place(text: str) -> Place:
+    x, y, z = map(int, text.split(","))
+    return x, y, z
+
 
 def _address(array: np.ndarray | None) -> np.uintp:
     return np.uintp(0 if array is None else array.ctypes.data)
 
 
-def _built(path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...]) -> Path:
+def _built(
+    path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...], instrumentation: tuple[str, ...]
+) -> Path:
     """The library of these kernels, built if it is not there already."""
     headers = [*sorted(HERE.glob("*.h")), *sorted(path.parent.glob("*.h"))]
     source = "\n".join(
@@ -129,7 +166,14 @@ def _built(path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, 
             "",
         ]
     )
-    parts = [source, *(header.read_text(encoding="utf-8") for header in headers), compiler(), *FLAGS, *options]
+    parts = [
+        source,
+        *(header.read_text(encoding="utf-8") for header in headers),
+        compiler(),
+        *FLAGS,
+        *options,
+        *instrumentation,
+    ]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     library = folder() / f"{path.stem}-{key}.so"
     if library.exists():
@@ -138,9 +182,14 @@ def _built(path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, 
     with tempfile.TemporaryDirectory(dir=library.parent) as building:
         unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / library.name
         unit.write_text(source, encoding="utf-8")
-        command = [compiler(), *FLAGS, *options, "-I", str(path.resolve().parent), "-o", str(built), str(unit)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}")
+        include = ["-I", str(path.resolve().parent)]
+        compiled = unit.with_suffix(".o")
+        for command in (
+            [compiler(), *FLAGS, *options, *instrumentation, *include, "-c", "-o", str(compiled), str(unit)],
+            [compiler(), *options, "-shared", "-o", str(built), str(compiled)],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}")
         os.replace(built, library)
     return library

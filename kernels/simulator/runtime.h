@@ -16,16 +16,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#ifndef __APPLE__
+#include <link.h>
+#endif
 #include <sys/mman.h>
 #include <type_traits>
 #include <utility>
 
 // The simulator's own functions are not watched and not checked.
 #if defined(__clang__)
-#define SIMULATOR_OWN __attribute__((noinline, no_sanitize("thread", "undefined")))
+#define SIMULATOR_OWN __attribute__((noinline, no_sanitize("thread", "address", "undefined")))
 #else
-#define SIMULATOR_OWN __attribute__((noinline, no_sanitize_thread, no_sanitize_undefined))
+#define SIMULATOR_OWN __attribute__((noinline, no_sanitize_thread, no_sanitize_address, no_sanitize_undefined))
 #endif
+
+// All else is hidden, so that libraries with functions of the same name do not share them.
+#define SIMULATOR_VISIBLE __attribute__((visibility("default")))
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
@@ -33,14 +39,23 @@ struct dim3 { unsigned x, y, z; };
 namespace simulator {
 
 constexpr int MAX_THREADS = 1024, LANES = 32, MAX_COPIES = 256, MAX_GROUPS = 256;
-constexpr size_t STACK_BYTES = 256 << 10;
+constexpr size_t STACK_BYTES = 256 << 10, DYNAMIC_GUARD = 64 << 10;
+
+// What a kernel can do wrong, in the order of KINDS in finding.py.
+enum class Kind {
+    race, uninitialised_read, out_of_bounds, misaligned, stale_copy, divergent_barrier, warp_collective, undefined_arithmetic,
+    launch
+};
 
 enum class State { ready, at_barrier, at_collective, finished };
 
 struct Fiber;
 using Collective = void (*)(Fiber* warp, unsigned mask);  // computes the results of all lanes in the mask
 
-struct Copy { void* to; const void* from; int bytes, valid_bytes, line; const char* file; };  // a cp.async under way
+struct Copy {  // a cp.async under way
+    void* to; const void* from; int bytes, valid_bytes, line; const char* file;
+    const void* where;  // the program counter
+};
 
 struct Fiber {
     void* stack_pointer;
@@ -54,10 +69,13 @@ struct Fiber {
     const void *a, *b; void* d;          // the fragments of an mma
     Copy copies[MAX_COPIES]; int copies_under_way;
     int group_ends[MAX_GROUPS]; int groups;
+    void* frames;                        // AddressSanitizer's
+    unsigned barriers, collectives;      // that it has passed, for ThreadSanitizer
 };
 
 static Fiber fibers[MAX_THREADS];
 static Fiber* current;                   // the thread that runs
+static bool running;                     // whether the kernel's own code runs, rather than the simulator's
 static void* scheduler_stack_pointer;
 static dim3 grid, block;
 static uint3 block_index;
@@ -67,20 +85,36 @@ static int thread_order; static uint64_t random_state = 1;
 static char failure[1024];
 static void (*call_kernel)(void* kernel, void** arguments); static void* the_kernel; static void** the_arguments;
 
+}  // namespace simulator
+#include "sanitizers.h"
+namespace simulator {
+
 // ---- hooks of the watched build ------------------------------------------------------------------------------------
 
 #ifdef CUDA_SIMULATOR_WATCHED
+static void watch_launch_begins();
+static void watch_launch_ends();
 static void watch_block_begins();
+static void watch_block_ends();
 static void watch_barrier();
+static void watch_pass_ends();
 static void watch_lanes_in_order(Fiber* warp, unsigned mask);
-static void watch_copy_arrives(const Copy& copy);
 static void watch_copy_begins(const Copy& copy);
+static void watch_copy_arrives(const Copy& copy);
+static void watch_atomic(const void* address, size_t size, const void* where);
+static void watch_fence();
 #else
+static inline void watch_launch_begins() {}
+static inline void watch_launch_ends() {}
 static inline void watch_block_begins() {}
+static inline void watch_block_ends() {}
 static inline void watch_barrier() {}
+static inline void watch_pass_ends() {}
 static inline void watch_lanes_in_order(Fiber*, unsigned) {}
-static inline void watch_copy_arrives(const Copy&) {}
 static inline void watch_copy_begins(const Copy&) {}
+static inline void watch_copy_arrives(const Copy&) {}
+static inline void watch_atomic(const void*, size_t, const void*) {}
+static inline void watch_fence() {}
 #endif
 
 // ---- switching from one stack to another: saves what a function must preserve, and takes the other's ---------------
@@ -108,26 +142,41 @@ asm(".text\n.p2align 4\n.local simulator_switch\nsimulator_switch:\n"
 #error "simulator: runtime.h has no context switch for this processor"
 #endif
 
-SIMULATOR_OWN static void yield() { simulator_switch(&current->stack_pointer, scheduler_stack_pointer); }
+SIMULATOR_OWN static void yield() {
+    Fiber* fiber = current;
+    running = false;
+    announce_leave(fiber);
+    simulator_switch(&fiber->stack_pointer, scheduler_stack_pointer);
+    announce_return(fiber);
+    running = true;
+}
 
 SIMULATOR_OWN static void resume(Fiber* fiber) {
     current = fiber;
+    announce_resume(fiber);
     simulator_switch(&scheduler_stack_pointer, fiber->stack_pointer);
+    announce_resumed();
+    running = false;
 }
 
-SIMULATOR_OWN static void fail(const char* what, const Fiber* where, const char* file, int line) {
+SIMULATOR_OWN static void fail(Kind kind, const char* what, const Fiber* where, const char* file, int line) {
     if (failure[0]) return;
-    snprintf(failure, sizeof failure, "%s\t%u,%u,%u\t%u,%u,%u\t%s\t%d", what, block_index.x, block_index.y,
+    snprintf(failure, sizeof failure, "%d\t%s\t%u,%u,%u\t%u,%u,%u\t%s\t%d", int(kind), what, block_index.x, block_index.y,
              block_index.z, where->thread.x, where->thread.y, where->thread.z, file ? file : "", line);
 }
 
-SIMULATOR_OWN static void fail_here(const char* what, const Fiber* where) { fail(what, where, where->file, where->line); }
+SIMULATOR_OWN static void fail_here(Kind kind, const char* what, const Fiber* where) {
+    fail(kind, what, where, where->file, where->line);
+}
 
 SIMULATOR_OWN static void begin_thread() {
+    announce_begin(current);
+    running = true;
     call_kernel(the_kernel, the_arguments);
+    running = false;
     if (current->copies_under_way) {
         const Copy& copy = current->copies[0];
-        fail("cp.async is still under way at the end of the kernel", current, copy.file, copy.line);
+        fail(Kind::stale_copy, "cp.async is still under way at the end of the kernel", current, copy.file, copy.line);
     }
     current->state = State::finished;
     yield();
@@ -145,6 +194,7 @@ SIMULATOR_OWN static void place_at_start(Fiber* fiber, int number) {
     fiber->lane = number % LANES;
     fiber->file = nullptr;
     fiber->copies_under_way = fiber->groups = 0;
+    fiber->barriers = fiber->collectives = 0;
     unsigned n = unsigned(number);
     fiber->thread = {n % block.x, n / block.x % block.y, n / (block.x * block.y)};
     void** top = reinterpret_cast<void**>(fiber->stack + STACK_BYTES - 64);
@@ -165,7 +215,9 @@ SIMULATOR_OWN static void wait_for_block(const char* file, int line) {
     current->file = file;
     current->line = line;
     current->state = State::at_barrier;
+    announce_wait(current, true);
     yield();
+    announce_passed(current, true);
 }
 
 SIMULATOR_OWN static void wait_for_lanes(unsigned mask, Collective collective, const char* file, int line) {
@@ -174,9 +226,12 @@ SIMULATOR_OWN static void wait_for_lanes(unsigned mask, Collective collective, c
     fiber->line = line;
     fiber->mask = mask;
     fiber->collective = collective;
-    if (!(mask >> fiber->lane & 1)) fail_here("a lane is not in the mask that it passes", fiber);
+    if (!(mask >> fiber->lane & 1)) fail_here(Kind::warp_collective, "a lane is not in the mask that it passes", fiber);
     fiber->state = State::at_collective;
+    const bool orders = !collective;  // as __syncwarp does
+    if (orders) announce_wait(fiber, false);
     yield();
+    if (orders) announce_passed(fiber, false);
 }
 
 // ---- the scheduler -------------------------------------------------------------------------------------------------
@@ -200,12 +255,12 @@ SIMULATOR_OWN static bool serve_collective(Fiber* warp, int lanes, int lane) {
         if (!(mask >> i & 1)) continue;
         if (i >= lanes) {
             if (mask == 0xffffffffu) continue;  // "all", in a warp that is not full
-            fail_here("a mask names a lane that does not exist", &warp[lane]);
+            fail_here(Kind::warp_collective, "a mask names a lane that does not exist", &warp[lane]);
             return false;
         }
         if (warp[i].state != State::at_collective) return false;
         if (warp[i].mask != mask || warp[i].collective != warp[lane].collective) {
-            fail_here("lanes of one mask are at different warp collectives", &warp[i]);
+            fail_here(Kind::warp_collective, "lanes of one mask are at different warp collectives", &warp[i]);
             return false;
         }
     }
@@ -222,6 +277,7 @@ SIMULATOR_OWN static void run_warp(Fiber* warp, int lanes) {
         put_in_order(order, lanes);
         for (int i = 0; i < lanes && !failure[0]; ++i)
             if (warp[order[i]].state == State::ready) resume(&warp[order[i]]);
+        watch_pass_ends();
         served = false;
         for (int lane = 0; lane < lanes && !failure[0]; ++lane)
             if (warp[lane].state == State::at_collective) served |= serve_collective(warp, lanes, lane);
@@ -235,7 +291,7 @@ SIMULATOR_OWN static bool pass_barrier() {
     for (int i = 0; i < thread_count; ++i) {
         const Fiber* fiber = &fibers[i];
         if (fiber->state == State::at_collective) {
-            fail_here("a warp collective waits for a lane that does not come", fiber);
+            fail_here(Kind::warp_collective, "a warp collective waits for a lane that does not come", fiber);
             return false;
         }
         if (fiber->state == State::finished) {
@@ -243,13 +299,13 @@ SIMULATOR_OWN static bool pass_barrier() {
         } else if (!waiting) {
             waiting = fiber;
         } else if (fiber->line != waiting->line || strcmp(fiber->file, waiting->file)) {
-            fail_here("threads of a block are at different __syncthreads()", fiber);
+            fail_here(Kind::divergent_barrier, "threads of a block are at different __syncthreads()", fiber);
             return false;
         }
     }
     if (!waiting) return false;
     if (finished) {
-        fail_here("__syncthreads() is not reached by every thread of the block", waiting);
+        fail_here(Kind::divergent_barrier, "__syncthreads() is not reached by every thread of the block", waiting);
         return false;
     }
     watch_barrier();
@@ -257,19 +313,44 @@ SIMULATOR_OWN static bool pass_barrier() {
     return true;
 }
 
-// __shared__ variables lie in a section of their own, so that they can be filled as a whole.
-#ifdef __APPLE__
+// __shared__ variables lie together, so that they can be filled as a whole: in a section of their own, or, as GCC
+// ignores sections inside of templates, in the library's thread-local storage, where nothing else lies.
+#if defined(__APPLE__)
+#define SIMULATOR_SHARED static __attribute__((section("__DATA,simulated")))
 extern char shared_begin[] __asm("section$start$__DATA$simulated");
 extern char shared_end[] __asm("section$end$__DATA$simulated");
-#define SIMULATOR_SHARED_SECTION "__DATA,simulated"
-#else
+static void find_shared() {}
+#elif defined(__clang__)
+#define SIMULATOR_SHARED static __attribute__((section("simulated_shared")))
 extern "C" {
 extern char __start_simulated_shared[] __attribute__((weak, visibility("hidden")));
 extern char __stop_simulated_shared[] __attribute__((weak, visibility("hidden")));
 }
 #define shared_begin __start_simulated_shared
 #define shared_end __stop_simulated_shared
-#define SIMULATOR_SHARED_SECTION "simulated_shared"
+static void find_shared() {}
+#else
+#define SIMULATOR_SHARED static thread_local
+static char *shared_begin, *shared_end;
+static thread_local volatile char touched_for_the_block_to_exist;
+SIMULATOR_OWN static int look_for_shared(dl_phdr_info* library, size_t, void* address_within) {
+    bool is_this = false;
+    size_t bytes = 0;
+    for (int i = 0; i < library->dlpi_phnum; ++i) {
+        const auto& part = library->dlpi_phdr[i];
+        const char* begin = reinterpret_cast<char*>(library->dlpi_addr + part.p_vaddr);
+        if (part.p_type == PT_LOAD) is_this |= begin <= address_within && address_within < begin + part.p_memsz;
+        if (part.p_type == PT_TLS) bytes = part.p_memsz;
+    }
+    if (!is_this) return 0;
+    shared_begin = static_cast<char*>(library->dlpi_tls_data);
+    shared_end = shared_begin + bytes;
+    return 1;
+}
+SIMULATOR_OWN static void find_shared() {
+    touched_for_the_block_to_exist = 0;
+    dl_iterate_phdr(look_for_shared, &fibers);
+}
 #endif
 
 SIMULATOR_OWN static void fill_with_nan(char* begin, char* end) {
@@ -280,6 +361,7 @@ SIMULATOR_OWN static void run_block() {
     fill_with_nan(shared_begin, shared_end);
     fill_with_nan(dynamic_shared, dynamic_shared + dynamic_shared_bytes);
     watch_block_begins();
+    announce_block();
     for (int i = 0; i < thread_count; ++i) place_at_start(&fibers[i], i);
     const int warps = (thread_count + LANES - 1) / LANES;
     int order[MAX_THREADS / LANES];
@@ -290,9 +372,10 @@ SIMULATOR_OWN static void run_block() {
             run_warp(&fibers[first], thread_count - first < LANES ? thread_count - first : LANES);
         }
     } while (!failure[0] && pass_barrier());
+    watch_block_ends();
 }
 
-// Empty, or "what \t block \t thread \t file \t line".
+// Empty, or "kind \t what \t block \t thread \t file \t line".
 SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kernel, void** arguments,
                                         const unsigned* shape, size_t shared_bytes, int order, uint64_t seed) {
     failure[0] = 0;
@@ -303,14 +386,19 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
     thread_order = order;
     random_state = seed * 0x9e3779b97f4a7c15ull | 1;
     void* memory = nullptr;
-    if (posix_memalign(&memory, 128, shared_bytes ? shared_bytes : 1)) return "out of memory\t\t\t\t0";
-    dynamic_shared = static_cast<char*>(memory), dynamic_shared_bytes = shared_bytes;
+    if (posix_memalign(&memory, 128, shared_bytes + 2 * DYNAMIC_GUARD)) abort();
+    dynamic_shared = static_cast<char*>(memory) + DYNAMIC_GUARD, dynamic_shared_bytes = shared_bytes;
+    find_shared();
+    watch_launch_begins();
+    announce_launch(true);
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     for (uint64_t i = 0; i < blocks && !failure[0]; ++i) {
         const uint64_t b = order == 1 ? blocks - 1 - i : i;
         block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
         run_block();
     }
+    announce_launch(false);
+    watch_launch_ends();
     free(memory);
     return failure;
 }
@@ -319,10 +407,10 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
 template <class Function> struct Caller;
 template <class... Arguments> struct Caller<void (*)(Arguments...)> {
     template <size_t... I>
-    static void call(void (*kernel)(Arguments...), void** arguments, std::index_sequence<I...>) {
+    SIMULATOR_OWN static void call(void (*kernel)(Arguments...), void** arguments, std::index_sequence<I...>) {
         kernel(*static_cast<std::remove_reference_t<Arguments>*>(arguments[I])...);
     }
-    static void invoke(void* kernel, void** arguments) {
+    SIMULATOR_OWN static void invoke(void* kernel, void** arguments) {
         call(reinterpret_cast<void (*)(Arguments...)>(kernel), arguments, std::index_sequence_for<Arguments...>{});
     }
 };
@@ -330,8 +418,8 @@ template <class... Arguments> struct Caller<void (*)(Arguments...)> {
 }  // namespace simulator
 
 #define SIMULATOR_EXPORT(kernel)                                                                                     \
-    extern "C" const char* launch_##kernel(void** arguments, const unsigned* shape, size_t shared_bytes, int order,  \
-                                           uint64_t seed) {                                                          \
+    extern "C" SIMULATOR_VISIBLE const char* launch_##kernel(void** arguments, const unsigned* shape,                \
+                                                             size_t shared_bytes, int order, uint64_t seed) {        \
         return simulator::launch(simulator::Caller<decltype(&kernel)>::invoke, reinterpret_cast<void*>(&kernel),     \
                                  arguments, shape, shared_bytes, order, seed);                                       \
     }

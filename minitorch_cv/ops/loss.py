@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._capturing import is_capturing
 from .._device import is_array
 from .._namespace import raw, unbroadcast, xp_of
 from .._op import op
@@ -90,7 +91,7 @@ def nll_loss(x, target, weight=None, ignore_index=-100, reduction="mean"):
     classes, kept, weights, count = _class_indices(name, x, target, _class_weight(name, x, weight), ignore_index)
     picked = take_along_axis(x, classes, axis=1)
     # Where nothing is kept the value is replaced, not multiplied by 0: it may be -inf.
-    picked = xp_of(picked).where(kept, picked, 0.0) if not kept.all() else picked
+    picked = xp_of(picked).where(kept, picked, 0.0) if is_capturing() or not kept.all() else picked
     return _reduce(name, (picked * -weights).reshape(x.shape[:1] + x.shape[2:]), reduction, count, single)
 
 
@@ -210,7 +211,7 @@ def gaussian_nll_loss(x, target, var, full=False, eps=1e-6, reduction="mean"):
     given, fits = var.shape, (x.shape, x.shape[:-1] + (1,), x.shape[:-1])
     if given not in fits:
         raise ValueError(f"{name}: var expects shape {fits[0]}, {fits[1]} or {fits[2]}; it is {given}")
-    if raw(lambda v: bool((v < 0).any()), var):
+    if not is_capturing() and raw(lambda v: bool((v < 0).any()), var):
         raise ValueError(
             f"{name}: var expects no negative variance; its smallest is {float(raw(lambda v: v.min(), var)):g}"
         )
@@ -280,7 +281,7 @@ def _check_reduction(name: str, reduction: str) -> None:
 
 
 def _check_count(name: str, argument: str, count: Any, reduction: str) -> None:
-    if reduction == "mean" and not count > 0:
+    if reduction == "mean" and not (is_array(count) or count > 0):  # an array is on a device, and not read
         raise ValueError(f"{name}: {argument} expects at least one element to take the mean over; there is none")
 
 
@@ -368,13 +369,16 @@ def _class_indices(name: str, x: Any, target: Any, weight: Any, ignore_index: in
     target = raw(lambda v: v, target).reshape((x.shape[0], 1, *x.shape[2:]))
     xp = xp_of(target)
     kept = target != ignore_index
-    wrong = kept & ((target < 0) | (target >= classes))
-    if wrong.any():
-        raise IndexError(f"{name}: target expects classes 0 .. {classes - 1}; it has {int(target[wrong][0])}")
+    if not is_capturing():
+        wrong = kept & ((target < 0) | (target >= classes))
+        if wrong.any():
+            raise IndexError(f"{name}: target expects classes 0 .. {classes - 1}; it has {int(target[wrong][0])}")
     indices = xp.where(kept, target, 0)
     weights = kept.astype(x.dtype)
     if weight is not None:
         weights *= weight.reshape(-1)[indices]
+    if is_capturing():  # the sum depends on the batch, so it stays on the device: one number in the dtype of x
+        return indices, kept, weights, weights.sum()
     return indices, kept, weights, float(weights.sum(dtype=np.float64))
 
 

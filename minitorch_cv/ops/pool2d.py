@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._capturing import is_capturing
 from .._namespace import raw, xp_of
 from .._op import op
 from ._conv2d import Pair, pair
@@ -395,7 +396,7 @@ def _largest(x: Any, shape: tuple, kernel: tuple, stride: tuple, padding: tuple,
         for inside, there in places:
             xp.maximum(largest[inside], block[there], out=largest[inside])
         missing = xp.isnan(largest)  # with infinity for bound, the first NaN is the first that is not below it
-        bound = xp.where(missing, math.inf, largest) if missing.any() else largest
+        bound = xp.where(missing, math.inf, largest) if is_capturing() or missing.any() else largest
         before = xp.ones_like(largest, dtype=bool)
         for inside, there in places[:-1]:
             before[inside] &= block[there] < bound[inside]
@@ -409,7 +410,8 @@ def _spread_to_winners(
     xp = xp_of(dy)
     dx = xp.zeros_like(dy, shape=x_shape)
     places = _places_2d(x_shape, dy.shape, kernel, stride, padding, dilation)
-    finite = bool(xp.isfinite(dy).all())  # then the product with False is 0, and faster than a choice
+    # Where all are finite the product with False is 0, and faster than a choice.
+    finite = not is_capturing() and bool(xp.isfinite(dy).all())
     for images in _blocks(dy):
         block, gradient, number = dx[images], dy[images], winners[images]
         for k, (inside, there) in enumerate(places):

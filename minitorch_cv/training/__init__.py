@@ -1,5 +1,6 @@
 """Training: the loop, metrics, history, checkpoints from which a run goes on to the same bits; how good samples are."""
 
+from ._capture import Captured, capture
 from .adversarial import AdversarialTrainer
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .history import History
@@ -22,6 +23,7 @@ from .trainer import Trainer
 
 __all__ = [
     "AdversarialTrainer",
+    "Captured",
     "CheckpointError",
     "History",
     "ModeCoverage",
@@ -29,6 +31,7 @@ __all__ = [
     "Neighbours",
     "RunningMeans",
     "Trainer",
+    "capture",
     "class_entropy",
     "class_shares",
     "confident_share",

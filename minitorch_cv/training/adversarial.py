@@ -148,4 +148,4 @@ class AdversarialTrainer(Trainer):
         return value
 
 
-_REFUSED = {"loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule", "schedule_per"}
+_REFUSED = {"loss_fn", "objective", "metrics", "test_loader", "clip_norm", "schedule", "schedule_per", "capture"}

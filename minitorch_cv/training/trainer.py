@@ -18,11 +18,13 @@ from .._arguments import whole_number
 from .._autograd import no_grad
 from .._device import to_device, to_numpy
 from .._numerics import load_numerics_state, numerics_state
+from .._precision import checked, get_precision, in_precision
 from .._random import Generator
 from .._tensor import Tensor
 from ..nn import Module
 from ..optim import ExponentialMovingAverage, Optimizer, ReduceLROnPlateau, clip_grad_norm_
 from ._batches import at_start_of_pass, close, count, with_position
+from ._capture import Captured
 from ._interrupts import Interrupts
 from ._log import Log, set_aside
 from ._progress import Reporter, reporter_for
@@ -76,6 +78,10 @@ class Trainer:
     log: a .csv or .jsonl file with one line an epoch.
     progress: a bar in a terminal, one line an epoch elsewhere; False is silent.
     device: where batches go; the device of the model's parameters where it is None.
+    precision: what factors may be rounded to in training and evaluation, "fp32", "tf32" or "bf16", as by
+        `mt.set_precision`; what that has set, where it is None. A checkpoint holds it, and a run goes on in it alone.
+    capture: on "cuda", launch forward and backward as one CUDA graph, as `training.capture` does; elsewhere it changes
+        nothing.
 
     Raises: ValueError or TypeError for arguments that do not fit together; in a step FloatingPointError where the loss
     is not finite, before the weights change.
@@ -101,6 +107,8 @@ class Trainer:
         log: str | os.PathLike[str] | None = None,
         progress: bool = True,
         device: str | None = None,
+        precision: str | None = None,
+        capture: bool = False,
     ):
         if objective is not None and (loss_fn is not None or metrics is not None):
             raise ValueError(
@@ -140,6 +148,8 @@ class Trainer:
         self.log = None if log is None else Log(log)
         self.progress = progress
         self.device = device
+        self.precision = get_precision() if precision is None else checked("Trainer: precision", precision)
+        self._captured = Captured(self._results, model) if capture else None
         self.generators = generators_of(model, generators)
         self.history = History()
         self.epochs_done, self.steps_done = 0, 0
@@ -181,7 +191,7 @@ class Trainer:
         )
         with Interrupts() as interrupts:
             try:
-                with reporter:
+                with reporter, in_precision(self.precision):
                     while self.epochs_done < epochs:
                         self._train_epoch(reporter, interrupts)
                         self._finish_epoch(reporter, interrupts)
@@ -225,8 +235,11 @@ class Trainer:
 
     def _step(self, images: Any, labels: Any) -> None:
         x, labels = self._on_device(images, labels)
-        self.optimizer.zero_grad()
-        loss, logits = self._loss(self.model, x, labels)
+        if self._captured is None:
+            self.optimizer.zero_grad()
+            loss, logits = self._loss(self.model, x, labels)
+        else:
+            loss, *logits = self._captured(x, labels)
         value = float(loss.item())
         if not np.isfinite(value):
             raise FloatingPointError(
@@ -234,7 +247,8 @@ class Trainer:
                 "a smaller learning rate, a warm-up or clip_norm may help"
             )
         measured = self._measure(logits, labels)
-        loss.backward()
+        if self._captured is None:
+            loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self._updating = True
@@ -341,10 +355,10 @@ class Trainer:
 
     @contextlib.contextmanager
     def _evaluation(self) -> Iterator[None]:
-        """Averaged weights, evaluation mode, nothing recorded; afterwards each module is in the mode that it had."""
+        """Averaged weights, evaluation mode, the precision, nothing recorded; afterwards each is as it was before."""
         modes = [(module, module.training) for module in self.model.modules()]
         averaged = contextlib.nullcontext() if self.ema is None else self.ema.applied()
-        with averaged, no_grad():
+        with averaged, no_grad(), in_precision(self.precision):
             self.model.eval()
             try:
                 yield
@@ -383,10 +397,15 @@ class Trainer:
         logits = forward(x)
         return self.loss_fn(logits, labels), logits
 
+    def _results(self, x: Tensor, labels: Any) -> tuple[Tensor, ...]:
+        """The loss of a batch in training, and the logits where there are any."""
+        loss, logits = self._loss(self.model, x, labels)
+        return (loss, *logits) if isinstance(logits, tuple) else (loss,) if logits is None else (loss, logits)
+
     def _measure(self, logits: Any, labels: Any) -> dict[str, float]:
         if not self.metrics:
             return {}
-        if isinstance(logits, tuple):
+        if isinstance(logits, (tuple, list)):
             logits = logits[0]
         scores, labels = to_numpy(logits.data), to_numpy(labels)
         return {name: float(metric(scores, labels)) for name, metric in self.metrics.items()}
@@ -430,6 +449,7 @@ class Trainer:
                 "lr": self._lr,
             },
             "numerics": numerics_state(),
+            "precision": self.precision,
             "environment": environment(),
         }
 
@@ -445,6 +465,11 @@ class Trainer:
         if set(state["generators"]) != set(self.generators):
             raise ValueError(
                 f"Trainer: state expects the generators {sorted(self.generators)}; it has {sorted(state['generators'])}"
+            )
+        saved = state.get("precision", "fp32")  # checkpoints of before have none
+        if saved != self.precision:
+            raise ValueError(
+                f"Trainer: state expects the precision {self.precision!r}, as this Trainer; it has {saved!r}"
             )
         before = copy.deepcopy(self.state_dict())
         try:
@@ -481,12 +506,13 @@ class Trainer:
             save_checkpoint(self.checkpoint, self.state_dict())
 
     def _mark(self) -> _Boundary:
-        # Modules rebind their buffers and do not write into them, so to remember the arrays is enough.
+        # Modules rebind their buffers and do not write into them, so to remember the arrays is enough; a graph does.
+        buffers = [buffer.data for buffer in self.model.buffers()]
         return _Boundary(
             self.train_loader.state_dict(),
             None if self.test_loader is None else at_start_of_pass(self.test_loader),
             {name: generator.state for name, generator in self.generators.items()},
-            [buffer.data for buffer in self.model.buffers()],
+            buffers if self._captured is None else [data.copy() for data in buffers],
         )
 
     def _rewind(self) -> None:

@@ -112,7 +112,7 @@ def _winners(dy, dx, places):
 
     def draw(rng):
         given = {"dy": rng.standard_normal(dy)} if dx is None else {"x": rng.standard_normal(dx)}
-        return given | {"winners": rng.integers(0, places, dy)}
+        return given | {"winners": rng.integers(0, places, dy, dtype=np.uint8)}  # as max_pool2d writes them
 
     return draw
 

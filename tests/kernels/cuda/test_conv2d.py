@@ -12,6 +12,7 @@ from minitorch_cv.kernels.cuda import source
 from minitorch_cv.kernels.cuda.arrays import address_of
 from minitorch_cv.kernels.simulator.module import ORDERS, SimulatedModule
 
+import minitorch_cv as mt
 from minitorch_cv import Tensor, grad, kernel_usage, ops
 from minitorch_cv._device import to_device, to_numpy
 from minitorch_cv._op import OPS
@@ -150,7 +151,7 @@ def test_what_the_kernels_cannot_count_is_left_to_the_portable_body():
 @pytest.fixture
 def restored_precision():
     yield
-    cuda.set_precision("fp32")
+    mt.set_precision("fp32")
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
@@ -163,7 +164,7 @@ def test_tensor_cores_within_their_bound(case, precision, restored_precision):
     dy_shape = portable._output_shape("conv2d", x_shape, weight_shape, *settings[:3])
     dy = rng.standard_normal(dy_shape).astype(np.float32)
     on_x, on_weight, on_dy = (to_device(a, "cuda-sim") for a in (x, weight, dy))
-    cuda.set_precision(precision)
+    mt.set_precision(precision)
     given = (
         cuda.correlate(on_x, on_weight, None, *settings),
         cuda.spread(on_dy, on_weight, x_shape, *settings),
@@ -194,7 +195,7 @@ def test_copies_in_the_background_change_nothing(precision, order, restored_prec
     x, weight = (to_device(rng.standard_normal(s).astype(np.float32), "cuda-sim") for s in (x_shape, weight_shape))
     dy_shape = portable._output_shape("conv2d", x_shape, weight_shape, *settings[:3])
     dy = to_device(rng.standard_normal(dy_shape).astype(np.float32), "cuda-sim")
-    cuda.set_precision(precision)
+    mt.set_precision(precision)
 
     def results():
         return (
@@ -231,7 +232,7 @@ def test_copies_in_the_background_need_aligned_arrays():
 
 def test_an_unknown_precision_is_named():
     with pytest.raises(ValueError, match=r"^set_precision: value expects one of fp32, tf32, bf16; it is 'fp16'$"):
-        cuda.set_precision("fp16")
+        mt.set_precision("fp16")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.function}: {case.title}")

@@ -1,0 +1,115 @@
+"""The command `minitorch-cv kernel`: what the simulator has to say of a CUDA kernel."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+CHECK = """\
+Runs the kernels of a .cu file on the processor, as its harness launches them: in three orders of threads, against what
+the harness expects; with every load and store watched; then under UBSan, ASan and TSan. Needs g++ or clang++, no GPU.
+
+The harness is a Python file beside it (tile.py for tile.cu), or a comment in it that begins with /* harness:
+
+  import numpy as np
+  from minitorch_cv.kernels.simulator.harness import Launch
+
+  def launches():
+      x = np.arange(64, dtype=np.float32)
+      y = np.empty_like(x)
+      yield Launch("doubled", grid=(1,), block=(64,), arguments=[x, y, 64], expected={"y": 2 * x})
+
+It is run, so check files that you trust. The exit code is 0 where nothing is found, 1 where something is, 2 where the
+file cannot be checked."""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The subcommands and their options."""
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check",
+        help="find the races, wrong addresses and wrong results of a .cu file, without a GPU",
+        description=CHECK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("file", metavar="FILE.cu", type=Path)
+    check.add_argument("--no-sanitizers", action="store_true", help="without UBSan, ASan and TSan, which only confirm")
+    check.add_argument("--seconds", type=float, default=60.0, metavar="S", help="for each rung (default 60)")
+    check.add_argument("--json", action="store_true", help="for other programs")
+    check.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from minitorch_cv.kernels.simulator import check, harness, rung
+
+    if not args.file.is_file():
+        return _fail(f"{args.file} is not there")
+    rungs = [name for name in rung.RUNGS if not (args.no_sanitizers and name in rung.SANITIZERS)]
+    status = Console(stderr=True).status("")
+    try:
+        with status:
+            result = check.check(
+                args.file, rungs, args.seconds, lambda name: status.update(f"{args.file.name}: {name}")
+            )
+    except (harness.HarnessError, check.CheckError, RuntimeError) as error:
+        return _fail(str(error))
+    if args.json:
+        print(json.dumps(asdict(result), default=str, indent=2))
+    else:
+        Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(as_text(result), markup=False)
+    return 0 if result.clean else 1
+
+
+def _fail(message: str) -> int:
+    print(f"minitorch-cv kernel check: {message}", file=sys.stderr)
+    return 2
+
+
+def as_text(result: Any) -> str:
+    """A paragraph for each finding: what, where, why it matters, what usually mends it."""
+    from minitorch_cv.kernels.simulator.advice import ADVICE
+
+    parts = []
+    explained = set()
+    for number, told in enumerate(result.told, 1):
+        f = told.finding
+        place = f"{Path(f.file).name}:{f.line}" if f.line else Path(f.file).name
+        lines = [f"{number}. {f.kind} in {f.kernel}, {place}   (found by {', '.join(told.rungs)})"]
+        for line in sorted({f.line, f.other_line} - {None, 0}):
+            if (source := _line(f.file, line)) is not None:
+                lines.append(f"   {line:>4} | {source}")
+        who = f"block {f.block}, thread {f.thread}: " if f.block is not None else ""
+        lines.append(f"   {who}{f.what}.")
+        if f.kind not in explained:
+            why, mended = ADVICE[f.kind]
+            lines += [f"   Why it matters: {why}", f"   What usually mends it: {mended}"]
+            explained.add(f.kind)
+        parts.append("\n".join(lines))
+    ran = ", ".join(result.ran)
+    parts += [f"{rung} was not run: it {why}" for rung, why in result.not_run.items()]
+    if not result.told:
+        parts.append(f"{result.path.name}: nothing found ({ran})")
+    else:
+        count = len(result.told)
+        parts.append(f"{result.path.name}: {count} finding{'s' if count > 1 else ''} ({ran})")
+    return "\n\n".join(parts)
+
+
+def _line(file: str, number: int) -> str | None:
+    lines = _lines(file)
+    return lines[number - 1].rstrip() if number <= len(lines) else None
+
+
+@functools.cache
+def _lines(file: str) -> list[str]:
+    try:
+        return Path(file).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,209 @@
+// Kernels with one mistake each, at the line that is marked, and kernels without one that look as if they had.
+
+// ---- mistakes
+
+extern "C" __global__ void neighbours_without_a_barrier(const float* x, float* y) {
+    __shared__ float tile[64];
+    const int i = threadIdx.x;
+    tile[i] = x[i];
+    y[i] = tile[63 - i];  // BUG: race
+}
+
+template <class T> __device__ T turned_round(T value) {  // its shared memory is the template's
+    __shared__ T tile[64];
+    tile[threadIdx.x] = value;
+    return tile[63 - threadIdx.x];  // BUG: race
+}
+extern "C" __global__ void in_a_template(const float* x, float* y) {
+    y[threadIdx.x] = turned_round(x[threadIdx.x]);
+}
+
+extern "C" __global__ void shuffle_is_no_barrier(const float* x, float* y) {
+    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    const float v = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);
+    y[threadIdx.x] = v + tile[threadIdx.x ^ 1];  // BUG: race
+}
+
+extern "C" __global__ void half_a_warp_in_order(const float* x, float* y) {
+    __shared__ float tile[32];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncwarp(threadIdx.x < 16 ? 0xffffu : 0xffff0000u);
+    y[threadIdx.x] = tile[31 - threadIdx.x];  // BUG: race
+}
+
+extern "C" __global__ void blocks_add(const float* x, float* y) {
+    y[threadIdx.x] += x[threadIdx.x];  // BUG: race
+}
+
+extern "C" __global__ void last_block_without_fence(const float* x, float* y, float* parts, unsigned* count) {
+    __shared__ bool is_last;
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = x[blockIdx.x];
+        is_last = atomicAdd(count, 1) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (is_last && threadIdx.x == 0)
+        for (int i = 0; i < gridDim.x; ++i) y[0] += parts[i];  // BUG: race
+}
+
+extern "C" __global__ void plain_beside_atomic(float* y) {
+    __shared__ float sum;
+    if (threadIdx.x == 0) sum = 0.0f;
+    __syncthreads();
+    atomicAdd(&sum, 1.0f);
+    if (threadIdx.x == 0) y[0] = sum;  // BUG: race
+}
+
+extern "C" __global__ void never_written(const float* x, float* y) {
+    __shared__ float tile[65];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = tile[threadIdx.x + 1];  // BUG: uninitialised-read
+}
+
+extern "C" __global__ void one_too_far(const float* x, float* y) {
+    y[threadIdx.x] = x[threadIdx.x + 1];  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void before_the_first(const float* x, float* y) {
+    y[int(threadIdx.x) - 1] = x[threadIdx.x];  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void through_null(const float* x, float* y, const float* z) {
+    y[threadIdx.x] = x[threadIdx.x] + z[threadIdx.x];  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void row_of_a_tile(const float* x, float* y) {
+    __shared__ float tile[8][8];
+    const int i = threadIdx.x;
+    tile[i / 8][i % 8] = x[i];
+    __syncthreads();
+    y[i] = tile[i / 8][i % 8 + 1];  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void too_little_dynamic(const float* x, float* y) {
+    extern __shared__ float s[];
+    s[threadIdx.x] = x[threadIdx.x];  // BUG: out-of-bounds
+    __syncthreads();
+    y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void atomic_too_far(float* y) {
+    atomicAdd(&y[64 + threadIdx.x], 1.0f);  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void vector_off_its_alignment(const float* x, float* y) {
+    const float4 v = *reinterpret_cast<const float4*>(x + 1);  // BUG: misaligned
+    y[threadIdx.x] = v.x + v.y + v.z + v.w;
+}
+
+extern "C" __global__ void read_before_the_wait(const float* x, float* y) {
+    __shared__ __align__(16) float stage[256];
+    const int i = 4 * threadIdx.x;
+    cp_async16(&stage[i], &x[i], true);
+    cp_async_commit();
+    y[i] = stage[i];  // BUG: stale-copy
+    cp_async_wait<0>();
+}
+
+extern "C" __global__ void waited_for_no_barrier(const float* x, float* y) {
+    __shared__ __align__(16) float stage[256];
+    const int i = 4 * threadIdx.x;
+    cp_async16(&stage[i], &x[i], true);
+    cp_async_commit();
+    cp_async_wait<0>();
+    y[i] = stage[252 - i];  // BUG: race
+}
+
+extern "C" __global__ void overwritten_while_read(const float* x, float* y) {
+    __shared__ __align__(16) float stage[256];
+    const int i = 4 * threadIdx.x;
+    for (int step = 0; step < 2; ++step) {
+        cp_async16(&stage[i], &x[i], true);  // BUG: race
+        cp_async_commit();
+        cp_async_wait<0>();
+        __syncthreads();
+        y[i] = stage[252 - i];
+    }
+}
+
+extern "C" __global__ void index_overflows(const float* x, float* y, int rows) {
+    const int i = (rows + int(threadIdx.x)) * 65536;  // BUG: undefined-arithmetic
+    y[threadIdx.x] = x[i & 63];
+}
+
+extern "C" __global__ void shifts_too_far(const float* x, float* y, int bits) {
+    y[threadIdx.x] = x[(1u << (bits + threadIdx.x)) & 63];  // BUG: undefined-arithmetic
+}
+
+extern "C" __global__ void divides_by_zero(const float* x, float* y, int width) {
+    y[threadIdx.x] = x[threadIdx.x % width];  // BUG: undefined-arithmetic
+}
+
+// ---- no mistakes
+
+extern "C" __global__ void right_in_warps(const float* x, float* y) {
+    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncwarp();
+    const float v = tile[threadIdx.x ^ 1];
+    __syncwarp();
+    tile[threadIdx.x ^ 1] = v + 1.0f;
+    __syncwarp();
+    y[threadIdx.x] = tile[threadIdx.x];
+}
+
+extern "C" __global__ void right_last_block(const float* x, float* y, float* parts, unsigned* count) {
+    __shared__ bool is_last;
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicAdd(count, 1) == gridDim.x - 1;
+    __syncthreads();
+    if (is_last)
+        for (int b = 0; b < gridDim.x; ++b) y[threadIdx.x] += parts[b * blockDim.x + threadIdx.x];
+}
+
+extern "C" __global__ void right_bytes(unsigned char* y) {
+    __shared__ unsigned char flags[64];
+    flags[threadIdx.x] = threadIdx.x % 2;  // neighbours in one word
+    __syncthreads();
+    y[threadIdx.x] = flags[63 - threadIdx.x];
+}
+
+extern "C" __global__ void right_reuse(const float* x, float* y) {
+    extern __shared__ float s[];
+    s[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    const float v = s[63 - threadIdx.x];
+    __syncthreads();
+    int* words = reinterpret_cast<int*>(s);
+    words[threadIdx.x] = threadIdx.x;
+    __syncthreads();
+    y[threadIdx.x] = v + words[63 - threadIdx.x];
+}
+
+extern "C" __global__ void right_vectors(const float4* x, float4* y) {
+    __shared__ float4 tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+
+// ---- counted
+
+extern "C" __global__ void copied(const float* x, float* y, int stride) {
+    y[threadIdx.x] = x[threadIdx.x * stride];  // COUNT
+}
+
+extern "C" __global__ void by_columns(float* y, int pitch) {
+    extern __shared__ float s[];
+    s[threadIdx.x * pitch] = 1.0f;  // COUNT
+    __syncthreads();
+    y[threadIdx.x] = s[threadIdx.x * pitch];
+}
+
+extern "C" __global__ void as_vectors(const float4* x, float4* y) {
+    y[threadIdx.x] = x[threadIdx.x];  // COUNT
+}

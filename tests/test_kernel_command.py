@@ -1,0 +1,167 @@
+"""`minitorch-cv kernel check`, as a learner sees it: wrong kernels, a right one, and files that cannot be checked."""
+
+import json
+import re
+import shutil
+
+import pytest
+from minitorch_cv.kernels.simulator import advice, check, finding
+
+from minitorch_cv.cli import main
+
+TURNED = "np.concatenate([x[63::-1], np.zeros(28), x[:63:-1]])"
+HARNESS = """/* harness
+import numpy as np
+from minitorch_cv.kernels.simulator.harness import Launch
+
+def launches():
+    x = np.arange(100, dtype=np.float32)
+    y = np.zeros(128, np.float32)
+    yield Launch("turned", grid=(2,), block=(64,), arguments=[x, y, 100], expected={"y": TURNED})
+*/
+""".replace("TURNED", TURNED)
+KERNEL = """extern "C" __global__ void turned(const float* x, float* y, int n) {
+    __shared__ float tile[64];
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    tile[threadIdx.x] = i < n ? x[i] : 0.0f;
+    __syncthreads();
+    y[i] = tile[63 - threadIdx.x];
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _needs_a_compiler():
+    if not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("there is no g++ or clang++")
+
+
+@pytest.fixture
+def told(tmp_path, capsys):
+    """Checks a kernel: the exit code, and what is printed."""
+
+    def run(kernel, *options, harness=HARNESS):
+        (tmp_path / "turned.cu").write_text(harness + kernel, encoding="utf-8")
+        code = main(["kernel", "check", str(tmp_path / "turned.cu"), *options])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+def test_a_right_kernel(told):
+    code, text = told(KERNEL)
+    assert code == 0 and re.search(r"turned\.cu: nothing found \(orders, watched", text), text
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "kind", "line", "sentence"),
+    [
+        (
+            "    __syncthreads();\n",
+            "",
+            "race",
+            13,
+            r"which thread \(\d+, 0, 0\) (read|wrote) at line 1[34]: no barrier",
+        ),
+        (
+            "i < n ? x[i] : 0.0f",
+            "x[i]",
+            "out-of-bounds",
+            13,
+            r"block \(1, 0, 0\), thread \(36, 0, 0\): reads x\[100\]; there are 100",
+        ),
+        (
+            "    __syncthreads();\n",
+            "    if (i < n) __syncthreads();\n",
+            "divergent-barrier",
+            14,
+            r"__syncthreads\(\) is not reached by every thread of the block",
+        ),
+    ],
+)
+def test_a_wrong_kernel_is_explained(told, right, wrong, kind, line, sentence):
+    code, text = told(KERNEL.replace(right, wrong), "--no-sanitizers")
+    assert code == 1
+    first = text.split("\n\n")[0]
+    assert first.startswith(f"1. {kind} in turned, turned.cu:"), text
+    assert f"{line:>4} | " in first and re.search(sentence, first), text
+    for words in advice.ADVICE[kind]:
+        assert words in first
+
+
+def test_sanitizers_confirm(told):
+    code, text = told(KERNEL.replace("    __syncthreads();\n", ""))
+    assert code == 1
+    if "TSan was not run" in text:
+        pytest.skip(text)
+    assert re.search(r"1\. race .* \(found by .*watched.*TSan\)", text), text
+
+
+def test_a_wrong_result_comes_last_and_says_where(told):
+    code, text = told(KERNEL.replace("63 - threadIdx.x", "threadIdx.x"), "--no-sanitizers")
+    assert code == 1
+    assert "1. wrong-result in turned" in text
+    assert (
+        "y differs from what the harness expects in 128 of 128 elements; the first is y[0]: 0.0, expected 63.0" in text
+    )
+
+
+def test_json(told):
+    code, text = told(KERNEL.replace("    __syncthreads();\n", ""), "--no-sanitizers", "--json")
+    result = json.loads(text)
+    assert code == 1 and result["ran"] == ["orders", "watched"]
+    assert {one["finding"]["kind"] for one in result["told"]} == {"race", "wrong-result"}
+
+
+def test_a_kernel_that_never_ends(told):
+    code, text = told(KERNEL.replace("__syncthreads();", "while (*(volatile int*)&n) {}"), "--seconds", "4")
+    assert code == 1 and "never-ends" in text and "TSan was not run: it would not end either" in text
+
+
+def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
+    code, text = told(KERNEL.replace("y[i]", "y[i + 2000000000]"), "--no-sanitizers")
+    assert code == 1
+    assert re.search(r"1\. out-of-bounds .*\(found by watched\)", text) and "with SIGSEGV" in text, text
+
+
+@pytest.mark.parametrize(
+    ("kernel", "harness", "message"),
+    [
+        (KERNEL, "", "turned.cu has no harness, which says how to launch it: write turned.py beside it"),
+        (KERNEL, "/* harness\nx = 1\n*/", r"expects a function launches\(\) that yields each Launch; there is none"),
+        (KERNEL, HARNESS.replace(TURNED, "1 / 0"), "ZeroDivisionError"),
+        (KERNEL, HARNESS.replace('"y":', '"z":'), "expected names 'z'; its parameters are x, y, n"),
+        (KERNEL, HARNESS.replace("x, y, 100]", "x, y]"), r"turned: expects 3 arguments \(x, y, n\); 2 came"),
+        (KERNEL.replace("tile[63", "tiel[63"), HARNESS, r"turned.cu:15:\d+: error: .*tiel"),
+    ],
+)
+def test_what_cannot_be_checked(told, kernel, harness, message):
+    code, text = told(kernel, "--no-sanitizers", harness=harness)
+    assert code == 2 and re.search(message, text), text
+
+
+def test_a_file_that_is_not_there(capsys):
+    assert main(["kernel", "check", "nowhere.cu"]) == 2
+    assert "nowhere.cu is not there" in capsys.readouterr().err
+
+
+def test_no_compiler(told, monkeypatch):
+    monkeypatch.setenv("MINITORCH_CV_CXX", "no-such-compiler")
+    check.compiler.cache_clear()
+    try:
+        code, text = told(KERNEL)
+    finally:
+        monkeypatch.undo()
+        check.compiler.cache_clear()
+    assert code == 2 and "apt install g++" in text
+
+
+def test_a_missing_sanitizer_is_named_with_its_package(told, monkeypatch):
+    monkeypatch.setattr(check, "_library", lambda name: None)
+    code, text = told(KERNEL)
+    assert code == 0 and "TSan was not run: it is not installed. Debian and Ubuntu: apt install libtsan2" in text
+
+
+def test_every_kind_has_its_advice():
+    assert set(advice.ADVICE) == set(finding.KINDS)
