@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..._device import array_namespace
 
 
@@ -22,6 +24,11 @@ def empty(shape: tuple[int, ...], like: Any, axes: tuple[int, ...] | None = None
 def empty_like(x: Any) -> Any:
     """A new array of the shape, type, device and order in memory of `x`."""
     return empty(x.shape, x, order_in_memory(x))
+
+
+def address_of(x: Any) -> int:
+    """Where the first element of `x` lies."""
+    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
 
 
 def is_dense(x: Any, axes: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-// Convolution in float32, and the sum of the parts of the weight gradient. conv2d.h says how it is computed.
+// Convolution in float32, which conv2d.h explains, the bias's gradient, and the sum of what was computed in parts.
 #include "conv2d.h"
 
 extern "C" __global__ void __launch_bounds__(256) conv2d_forward(
@@ -28,12 +28,31 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_weight_gradient_parts(
     weight_gradient_parts<Float32>(dy, x, partial, pixels_per_part, g);
 }
 
-// The second pass: one thread a weight adds the parts, first to last.
-extern "C" __global__ void __launch_bounds__(256) conv2d_weight_gradient_sum(const float* partial, float* dw, int parts,
-                                                                           int size) {
+// The gradient of the bias: dy (pixels, channels) summed over each part's pixels, to partial (parts, channels). A block
+// serves 32 channels, so that a warp reads neighbours; its 8 warps share the pixels, and add up what they found in a
+// fixed order. Grid: (blocks of 32 channels, parts).
+extern "C" __global__ void __launch_bounds__(256) conv2d_bias_gradient_parts(const float* dy, float* partial,
+                                                                           int pixels_per_part, int pixels,
+                                                                           int channels) {
+    __shared__ float of_warp[8][32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, channel = blockIdx.x * 32 + lane;
+    const int begin = blockIdx.y * pixels_per_part, end = min(begin + pixels_per_part, pixels);
+    float sum = 0.0f;
+    if (channel < channels)
+        for (int pixel = begin + warp; pixel < end; pixel += 8) sum += dy[(size_t)pixel * channels + channel];
+    of_warp[warp][lane] = sum;
+    __syncthreads();
+    if (warp != 0 || channel >= channels) return;
+    for (int other = 1; other < 8; ++other) sum += of_warp[other][lane];
+    partial[(size_t)blockIdx.y * channels + channel] = sum;
+}
+
+// The second pass of gradients summed in parts: one thread a weight adds the parts, first to last.
+extern "C" __global__ void __launch_bounds__(256) conv2d_sum_of_parts(const float* partial, float* sums, int parts,
+                                                                    int size) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size) return;
     float sum = 0.0f;
     for (int part = 0; part < parts; ++part) sum += partial[(size_t)part * size + i];
-    dw[i] = sum;
+    sums[i] = sum;
 }

@@ -62,10 +62,12 @@ struct Matrix {
 struct WindowsOfX {
     const float* x;  // the first channel of the group
     Geometry g;
-    __device__ const float* at(Pixel out, int place) const {
-        int h = out.a * g.stride_h + place / g.kw * g.dilation_h - g.padding_h;
-        int v = out.b * g.stride_w + place % g.kw * g.dilation_w - g.padding_w;
-        bool inside = out.exists && place < g.kh * g.kw && h >= 0 && h < g.H && v >= 0 && v < g.W;
+    __device__ const float* first() const { return x; }
+    __device__ const float* at(Pixel out, int place) const { return at(out, place / g.kw, place % g.kw); }
+    __device__ const float* at(Pixel out, int i, int j) const {
+        int h = out.a * g.stride_h + i * g.dilation_h - g.padding_h;
+        int v = out.b * g.stride_w + j * g.dilation_w - g.padding_w;
+        bool inside = out.exists && i < g.kh && h >= 0 && h < g.H && v >= 0 && v < g.W;
         return inside ? x + (((size_t)out.n * g.H + h) * g.W + v) * g.C : nullptr;
     }
 };
@@ -75,11 +77,13 @@ struct WindowsOfX {
 struct WindowsOfDy {
     const float* dy;
     Geometry g;
-    __device__ const float* at(Pixel in, int place) const {
-        int h = in.a + g.padding_h - place / g.kw * g.dilation_h;
-        int v = in.b + g.padding_w - place % g.kw * g.dilation_w;
-        int p = h / g.stride_h, q = v / g.stride_w;
-        bool inside = in.exists && place < g.kh * g.kw && h >= 0 && v >= 0 && h == p * g.stride_h &&
+    __device__ const float* first() const { return dy; }
+    __device__ const float* at(Pixel in, int place) const { return at(in, place / g.kw, place % g.kw); }
+    __device__ const float* at(Pixel in, int i, int j) const {
+        int h = in.a + g.padding_h - i * g.dilation_h;
+        int v = in.b + g.padding_w - j * g.dilation_w;
+        int p = g.stride_h == 1 ? h : h / g.stride_h, q = g.stride_w == 1 ? v : v / g.stride_w;
+        bool inside = in.exists && i < g.kh && h >= 0 && v >= 0 && h == p * g.stride_h &&
                       v == q * g.stride_w && p < g.oh && q < g.ow;
         return inside ? dy + (((size_t)in.n * g.oh + p) * g.ow + q) * g.O : nullptr;
     }

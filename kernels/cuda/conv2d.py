@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
-from minitorch_cv._device import array_namespace
+from minitorch_cv._device import is_array
 from minitorch_cv._precision import get_precision
 from minitorch_cv.ops import _conv2d as portable
 
-from .arrays import channels_last, empty, in_order
+from .arrays import address_of, channels_last, empty, in_order
 from .source import Source
 
 SOURCE = Source("conv2d.cu")
 TENSOR_CORE = Source("conv2d_tensor_core.cu")
+PIPELINED = Source("conv2d_pipelined.cu")
 DEPTHWISE = Source("conv2d_depthwise.cu")
 THREADS = 256
 TILE = 64
+PIPELINED_ROWS = 128
+"""Rows of a tile of results; it has TILE columns in either case."""
 FEW_CHANNELS = 8
 """Groups of no more channels, in and out, are computed one result a thread."""
 PIXELS_AT_LEAST = 64
@@ -27,17 +32,26 @@ ERROR_BOUNDS = {"fp32": 3e-5, "tf32": 2**-10, "bf16": 2**-7}
 """The largest error of a result, relative to the sum of the sizes of the products that it adds."""
 
 
-def _launch(kernel: str, grid: tuple, *arguments: Any) -> None:
-    """Run the kernel of the precision that is set."""
+def _launch(kernel: str, rows: int, columns: int, depth: int, *arguments: Any) -> None:
+    """Run the kernel of the precision that is set on rows x columns results, `depth` times."""
     precision = get_precision()
     if precision == "fp32":
-        SOURCE.launch(kernel, grid, (THREADS,), *arguments)
+        SOURCE.launch(kernel, (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
+    elif comes_in_fours(*arguments):
+        grid = -(-rows // PIPELINED_ROWS), _tiles(columns), depth
+        PIPELINED.launch(f"{kernel}_{precision}", grid, (THREADS,), *arguments)
     else:
-        TENSOR_CORE.launch(f"{kernel}_{precision}", grid, (THREADS,), *arguments)
+        TENSOR_CORE.launch(f"{kernel}_{precision}", (_tiles(rows), _tiles(columns), depth), (THREADS,), *arguments)
+
+
+def comes_in_fours(*arguments: Any) -> bool:
+    """Whether the kernels that copy four neighbours at once can serve: channels by fours, 16-byte addresses."""
+    c, o, groups = arguments[-15], arguments[-12], arguments[-1]
+    return c // groups % 4 == o // groups % 4 == 0 and all(address_of(a) % 16 == 0 for a in arguments if is_array(a))
 
 
 def has_few_channels(weight_shape: tuple, groups: int) -> bool:
-    """Whether value and input gradient are computed without matrix products, and so in float32 at any precision."""
+    """Whether all three are computed without matrix products, and so in float32 at any precision."""
     return groups > 1 and max(weight_shape[1], weight_shape[0] // groups) <= FEW_CHANNELS
 
 
@@ -68,9 +82,8 @@ def correlate(x, weight, bias, stride, padding, dilation, groups) -> Any:
         x = channels_last(x)
         DEPTHWISE.launch("conv2d_depthwise_forward", (blocks,), (THREADS,), x, weight, bias, y, *sizes)
         return y
-    grid = _tiles(n * oh * ow), _tiles(o // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 2, 1))
-    _launch("conv2d_forward", grid, channels_last(x), weight, bias, y, *sizes)
+    _launch("conv2d_forward", n * oh * ow, o // groups, groups, channels_last(x), weight, bias, y, *sizes)
     return y
 
 
@@ -84,9 +97,8 @@ def spread(dy, weight, x_shape, stride, padding, dilation, groups) -> Any:
         dy = channels_last(dy)
         DEPTHWISE.launch("conv2d_depthwise_input_gradient", (blocks,), (THREADS,), dy, weight, dx, *sizes)
         return dx
-    grid = _tiles(n * h * w), _tiles(c // groups), groups
     weight = _by_group(weight, groups, (0, 3, 4, 1, 2))
-    _launch("conv2d_input_gradient", grid, channels_last(dy), weight, dx, *sizes)
+    _launch("conv2d_input_gradient", n * h * w, c // groups, groups, channels_last(dy), weight, dx, *sizes)
     return dx
 
 
@@ -101,16 +113,44 @@ def gather(dy, x, weight_shape, stride, padding, dilation, groups) -> Any:
     """The value of conv2d_weight_gradient."""
     sizes = _sizes(x.shape, weight_shape, stride, padding, dilation, groups)
     o, channels, kh, kw = weight_shape
-    dw = empty((groups, kh, kw, channels, o // groups), x)
-    tiles = _tiles(kh * kw * channels), _tiles(o // groups)
-    parts, per_part = parts_of(dy.size // o, tiles[0] * tiles[1] * groups)
-    partial = dw if parts == 1 else empty((parts, *dw.shape), x)
-    dy, x, grid = channels_last(dy), channels_last(x), (*tiles, groups * parts)
-    _launch("conv2d_weight_gradient_parts", grid, dy, x, partial, per_part, *sizes)
-    if parts > 1:
+    pixels, dy, x = dy.size // o, channels_last(dy), channels_last(x)
+    if has_few_channels(weight_shape, groups):
+        dw, kernel = empty((kh, kw, channels, o), x), "conv2d_depthwise_weight_gradient_parts"
         blocks = -(-dw.size // THREADS)
-        SOURCE.launch("conv2d_weight_gradient_sum", (blocks,), (THREADS,), partial, dw, parts, dw.size)
+
+        def sum_parts(partial, parts, per_part):
+            DEPTHWISE.launch(kernel, (blocks, parts), (THREADS,), dy, x, partial, per_part, *sizes)
+
+        return _in_parts(dw, pixels, blocks, sum_parts).transpose(3, 2, 0, 1)
+    entries, columns = kh * kw * channels, o // groups
+    dw, kernel = empty((groups, kh, kw, channels, columns), x), "conv2d_weight_gradient_parts"
+
+    def multiply_parts(partial, parts, per_part):
+        _launch(kernel, entries, columns, groups * parts, dy, x, partial, per_part, *sizes)
+
+    dw = _in_parts(dw, pixels, _tiles(entries) * _tiles(columns) * groups, multiply_parts)
     return dw.transpose(0, 4, 3, 1, 2).reshape(weight_shape)
+
+
+def sum_pixels(dy) -> Any:
+    """The bias's gradient: dy summed over images and pixels."""
+    o, dy = dy.shape[1], channels_last(dy)
+    pixels, blocks = dy.size // o, -(-o // 32)
+
+    def sum_parts(partial, parts, per_part):
+        SOURCE.launch("conv2d_bias_gradient_parts", (blocks, parts), (THREADS,), dy, partial, per_part, pixels, o)
+
+    return _in_parts(empty((o,), dy), pixels, blocks, sum_parts)
+
+
+def _in_parts(sums: Any, pixels: int, blocks: int, launch: Callable[[Any, int, int], None]) -> Any:
+    """`sums`, computed by `launch` in parts of the pixels, of so many blocks each, and added up."""
+    parts, per_part = parts_of(pixels, blocks)
+    partial = sums if parts == 1 else empty((parts, *sums.shape), sums)
+    launch(partial, parts, per_part)
+    if parts > 1:
+        SOURCE.launch("conv2d_sum_of_parts", (-(-sums.size // THREADS),), (THREADS,), partial, sums, parts, sums.size)
+    return sums
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Any:
@@ -124,7 +164,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> A
         return (
             lambda: portable.conv2d_input_gradient(dy, weight, x_shape, *settings),
             lambda: portable.conv2d_weight_gradient(dy, x, weight_shape, *settings),
-            (lambda: array_namespace(dy).sum(dy, axis=(0, 2, 3))) if has_bias else None,
+            (lambda: sum_pixels(dy)) if has_bias else None,
         )
 
     return correlate(x, weight, bias, *settings), backward
@@ -162,14 +202,44 @@ def conv2d_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1,
     return gather(dy, x, weight_shape, *settings), backward
 
 
-def _not_empty(first, second, *_, **__) -> bool:
-    return first.size > 0 and second.size > 0
+LARGEST = 2**31 - 512
+"""Pixels and weights that the kernels' numbers of 32 bits can count, a block beyond the last included."""
+LARGEST_GRID = 65535
+"""Blocks along a grid's second and third axis."""
 
 
-def _not_empty_shapes(first, second, shape, *_, **__) -> bool:
-    return first.size > 0 and second.size > 0 and 0 not in shape
+def within_limits(weight_shape: tuple, groups: Any, *images: tuple) -> bool:
+    """Whether the kernels can count the pixels of the images, and CUDA the blocks."""
+    o, channels = weight_shape[:2]
+    if not isinstance(groups, int) or groups < 1:
+        return True  # to be refused, with its reason, by the body
+    return (
+        math.prod(weight_shape) <= LARGEST
+        and all(n * h * w <= LARGEST for n, _, h, w in images)
+        and (has_few_channels(weight_shape, groups) or max(groups, _tiles(max(o // groups, channels))) <= LARGEST_GRID)
+    )
 
 
-conv2d.accepts = _not_empty  # pyright: ignore[reportFunctionMemberAccess]
-conv2d_input_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
-conv2d_weight_gradient.accepts = _not_empty_shapes  # pyright: ignore[reportFunctionMemberAccess]
+def _accepts(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (x.size, weight.size) or not x.ndim == weight.ndim == 4:
+        return False  # the portable body says what is wrong
+    (n, _, h, w), (top, left) = x.shape, portable.pair("conv2d", "padding", padding, 0)
+    y_at_most = n, weight.shape[0], h + 2 * top, w + 2 * left
+    return within_limits(weight.shape, groups, x.shape, y_at_most)
+
+
+def _accepts_input_gradient(dy, weight, x_shape, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (dy.size, weight.size, *x_shape) or not dy.ndim == weight.ndim == len(x_shape) == 4:
+        return False
+    return within_limits(weight.shape, groups, dy.shape, x_shape)
+
+
+def _accepts_weight_gradient(dy, x, weight_shape, stride=1, padding=0, dilation=1, groups=1) -> bool:
+    if 0 in (dy.size, x.size, *weight_shape) or not dy.ndim == x.ndim == len(weight_shape) == 4:
+        return False
+    return within_limits(weight_shape, groups, dy.shape, x.shape)
+
+
+conv2d.accepts = _accepts  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_input_gradient.accepts = _accepts_input_gradient  # pyright: ignore[reportFunctionMemberAccess]
+conv2d_weight_gradient.accepts = _accepts_weight_gradient  # pyright: ignore[reportFunctionMemberAccess]

@@ -44,3 +44,30 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_depthwise_input_gradien
     }
     dx[i] = sum;
 }
+
+// partial (parts, i, j, channel of the group, o): a thread sums one weight over the pixels of one part.
+// Grid: (blocks of 256 weights, parts).
+extern "C" __global__ void __launch_bounds__(256) conv2d_depthwise_weight_gradient_parts(
+    const float* dy, const float* x, float* partial, int pixels_per_part,
+    int N, int C, int H, int W, int O, int kh, int kw, int oh, int ow, int stride_h, int stride_w,
+    int padding_h, int padding_w, int dilation_h, int dilation_w, int groups) {
+    const Geometry g = {N, C, H, W, O, kh, kw, oh, ow, stride_h, stride_w,
+                        padding_h, padding_w, dilation_h, dilation_w, groups};
+    const int channels = C / groups, weights = kh * kw * channels * O;
+    const int index = blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= weights) return;
+    const int o = index % O, c = index / O % channels, place = index / O / channels, i = place / kw, j = place % kw;
+    const int begin = blockIdx.y * pixels_per_part, end = min(begin + pixels_per_part, N * oh * ow);
+    const WindowsOfX windows = {x + o / (O / groups) * channels + c, g};
+    Pixel out(begin, N, oh, ow);
+    float sum = 0.0f;
+    for (int pixel = begin; pixel < end; ++pixel) {
+        const float* p = windows.at(out, i, j);
+        if (p) sum = fmaf(*p, dy[(size_t)pixel * O + o], sum);
+        if (++out.b == ow) {
+            out.b = 0;
+            if (++out.a == oh) out.a = 0, ++out.n;
+        }
+    }
+    partial[(size_t)blockIdx.y * weights + index] = sum;
+}

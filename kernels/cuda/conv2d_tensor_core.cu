@@ -1,5 +1,6 @@
 // Convolution on tensor cores (sm_80 and later): float32 in memory, sums in float32, factors rounded to tf32 or bf16
-// when they leave shared memory. conv2d.h says how the rest is computed.
+// when they leave shared memory. conv2d.h says how the rest is computed. For any number of channels; where they come in
+// fours, conv2d_pipelined.cu serves.
 //
 // A factor's relative error is at most 2^-11 in tf32 and 2^-8 in bf16; so a result differs from the exact one by at
 // most 2^-10, or 2^-7, of the sum of its terms' sizes (and what sums in float32 add).
@@ -22,17 +23,10 @@ struct TF32 : TensorCore {
     }
 };
 
-// The upper half of a float32, rounded to nearest, ties to even. What is not finite stays so.
-static __device__ __forceinline__ unsigned to_bf16(float x) {
-    const unsigned u = __float_as_uint(x);
-    if ((u & 0x7fffffffu) > 0x7f800000u) return 0x7fc0u;
-    return (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-}
-
 struct BF16 : TensorCore {
     // Entries k and k + 1 of a row or column in one word, the first in its lower half.
     static __device__ unsigned two(float (*tile)[PADDED], int k, int i) {
-        return to_bf16(tile[k][i]) | to_bf16(tile[k + 1][i]) << 16;
+        return to_bf16x2(tile[k][i], tile[k + 1][i]);
     }
     static __device__ void multiply(float (*left)[PADDED], float (*right)[PADDED], float (&result)[16]) {
         const int k = 2 * lane(), r = row0() + group();

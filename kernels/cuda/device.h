@@ -29,6 +29,13 @@ __device__ __forceinline__ unsigned to_tf32(float x) {
     return rounded;
 }
 
+// Two numbers to bf16, rounded to nearest, ties to even: the first in the lower half of the word.
+__device__ __forceinline__ unsigned to_bf16x2(float first, float second) {
+    unsigned both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+    return both;
+}
+
 // D (16 x 8) += A (16 x 8) B (8 x 8): products of tf32, sums in fp32.
 __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     asm volatile(

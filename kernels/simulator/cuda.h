@@ -235,6 +235,17 @@ static inline unsigned to_tf32(float x) {  // 10 bits of mantissa, rounded to ne
     return (u & 0x7f800000u) == 0x7f800000u ? u : (u + 0x1000u) & ~0x1fffu;
 }
 
+static inline unsigned to_bf16x2(float first, float second) {  // to nearest, ties to even; the first in the lower half
+    const float both[2] = {first, second};
+    unsigned word = 0;
+    for (int half = 0; half < 2; ++half) {
+        const unsigned u = __float_as_uint(both[half]);
+        const unsigned upper = (u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+        word |= upper << 16 * half;
+    }
+    return word;
+}
+
 namespace simulator {
 
 template <int K> static void multiply_add(Fiber* warp, const float (&A)[16][K], const float (&B)[K][8]) {

@@ -60,7 +60,7 @@ def conv2d(
                and of one dtype
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II;
                groups: Krizhevsky et al. 2012, section 3.2; dilation: Yu and Koltun 2015, arXiv 1511.07122
-    Kernel:    kernels/cpu/conv2d.py
+    Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = geometry("conv2d", x, weight, stride, padding, dilation, groups)
     if bias is not None and bias.shape != weight.shape[:1]:
@@ -99,7 +99,7 @@ def conv2d_input_gradient(
     Backward:  with u the gradient of dx: ddy = conv2d(u, w); dw = conv2d's weight gradient for input u and gradient dy
     Shapes:    dy (N, O, oh, ow), weight (O, C / groups, kh, kw), dx of `x_shape` (N, C, H, W)
     Raises:    ValueError where dy is not of the shape that conv2d gives for `x_shape`
-    Kernel:    kernels/cpu/conv2d.py
+    Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = gradient_geometry(
         "conv2d_input_gradient", dy, "weight", weight, x_shape, weight.shape, stride, padding, dilation, groups
@@ -131,7 +131,7 @@ def conv2d_weight_gradient(
     Backward:  with u the gradient of dw: ddy = conv2d(x, u); dx = conv2d's input gradient for weight u and gradient dy
     Shapes:    dy (N, O, oh, ow), x (N, C, H, W), dw of `weight_shape` (O, C / groups, kh, kw)
     Raises:    ValueError where dy is not of the shape that conv2d gives for x and `weight_shape`
-    Kernel:    kernels/cpu/conv2d.py
+    Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = gradient_geometry(
         "conv2d_weight_gradient", dy, "x", x, x.shape, weight_shape, stride, padding, dilation, groups

@@ -28,7 +28,7 @@ def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, ep
                or weight or bias is not of shape (C,)
     Source:    Wu and He 2018, arXiv 1803.08494, equations 1 to 6; instance normalisation: Ulyanov et al. 2016,
                arXiv 1607.08022
-    Kernel:    kernels/cpu/group_norm.py
+    Kernel:    kernels/cpu/group_norm.py, kernels/cuda/group_norm.cu
     """
     if x.ndim < 2:
         raise ValueError(f"group_norm: x expects at least two axes (N, C, ...); it is {x.shape}")

@@ -21,7 +21,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     Raises:    ValueError where x has fewer than three axes, or size < 1; TypeError where x is not floating
     Source:    Krizhevsky et al. 2012, section 3.3. There alpha weighs the sum, not the mean: the paper's k = 2, n = 5,
                alpha = 1e-4, beta = 0.75 are size = 5, alpha = 5e-4, beta = 0.75, k = 2 here
-    Kernel:    kernels/cpu/local_response_norm.py
+    Kernel:    kernels/cpu/local_response_norm.py, kernels/cuda/local_response_norm.cu
     """
     if x.ndim < 3:
         raise ValueError(f"local_response_norm: x expects at least three axes (N, C, ...); it is {x.shape}")

@@ -18,7 +18,7 @@ def softmax(x, axis=-1):
     Shapes:    y as x
     Raises:    ValueError for an axis that x does not have, or that has no elements
     Source:    Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
-    Kernel:    kernels/cpu/softmax.py
+    Kernel:    kernels/cpu/softmax.py, kernels/cuda/softmax.cu
     """
     axis = _checked_axis("softmax", x, axis)
 

@@ -20,7 +20,7 @@ def relu(x):
     Backward:  dx = dy where x > 0, else 0 (also at the kink x = 0)
     Shapes:    y as x
     Source:    Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines"
-    Kernel:    kernels/cpu/activation.py
+    Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     positive = raw(lambda v: v > 0, x)
 
@@ -55,7 +55,7 @@ def leaky_relu(x, negative_slope=0.01):
     Backward:  dx = dy where x > 0, else a dy
     Shapes:    y as x
     Source:    Maas, Hannun and Ng 2013, "Rectifier nonlinearities improve neural network acoustic models"
-    Kernel:    kernels/cpu/activation.py
+    Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     positive = raw(lambda v: v > 0, x)
 
@@ -95,7 +95,7 @@ def sigmoid(x):
     Forward:   y = 1 / (1 + e^-x), computed from e^-|x| <= 1
     Backward:  dx = y (1 - y) dy
     Shapes:    y as x
-    Kernel:    kernels/cpu/activation.py
+    Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     y = output(sigmoid, _sigmoid, x)
     return y, lambda dy: dy * (y * (1 - y))
@@ -130,7 +130,7 @@ def tanh(x):
     Forward:   y = (e^x - e^-x) / (e^x + e^-x)
     Backward:  dx = (1 - y^2) dy
     Shapes:    y as x
-    Kernel:    kernels/cpu/activation.py
+    Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     y = output(tanh, lambda v: xp_of(v).tanh(v), x)
     return y, lambda dy: dy * (1 - y * y)
@@ -169,7 +169,7 @@ def silu(x):
     Backward:  dx = s (1 + x (1 - s)) dy, by the product rule and ds/dx = s (1 - s)
     Shapes:    y as x
     Source:    Elfwing, Uchibe and Doya 2017, arXiv 1702.03118; Ramachandran et al. 2017, arXiv 1710.05941
-    Kernel:    kernels/cpu/activation.py
+    Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     s = sigmoid(x)
     return x * s, lambda dy: dy * (s * (1 + x * (1 - s)))

@@ -63,7 +63,7 @@ def masked_attention(query, key, value, mask, keep, scale, dropout_p):
     Shapes:    query (..., L, E), key (..., S, E), value (..., S, V), y (..., L, V); mask broadcasts to (..., L, S),
                keep is of that shape
     Source:    Vaswani et al. 2017, arXiv 1706.03762, section 3.2.1, equation 1
-    Kernel:    kernels/cpu/attention.py
+    Kernel:    kernels/cpu/attention.py, kernels/cuda/attention.cu
     """
     xp = xp_of(query)
     added = mask is not None and mask.dtype.kind == "f"

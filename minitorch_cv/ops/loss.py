@@ -55,7 +55,7 @@ def softmax_cross_entropy(x, target):
     Backward:  dx_nc = (p_nc \sum_k q_nk - q_nc) dy_n, since d ln p_nk / dx_nc = [k = c] - p_nc; dq_nc = -ln(p_nc) dy_n
     Shapes:    x and target (N, C, d1, ...), y (N, d1, ...)
     Source:    Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
-    Kernel:    kernels/cpu/softmax.py
+    Kernel:    kernels/cpu/softmax.py, kernels/cuda/softmax.cu
     """
     log_p = log_softmax(x, axis=1)
 
@@ -172,7 +172,7 @@ def binary_cross_entropy_with_logits(x, target, weight=None, reduction="mean", p
                dt_i = -w_i (x_i + (v - 1) ln s_i) dy / n; "sum" and "none" without 1/n
     Shapes:    x and target alike; weight and pos_weight broadcast to x; y () or, for "none", as x
     Raises:    ValueError where shapes do not fit or the reduction is unknown
-    Kernel:    kernels/cpu/loss.py
+    Kernel:    kernels/cpu/loss.py, kernels/cuda/loss.cu
     """
     name = "binary_cross_entropy_with_logits"
     target = _checked_target(name, x, target, reduction)

@@ -45,7 +45,7 @@ def max_pool2d(
                TypeError where x is not floating
     Source:    Ranzato et al. 2007, "Unsupervised learning of invariant feature hierarchies", section 2;
                overlapping windows: Krizhevsky et al. 2012, section 3.4
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     kernel, *settings, shape = pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
     x_shape = x.shape
@@ -66,7 +66,7 @@ def max_pool2d_input_gradient(dy, winners, x_shape, kernel_size, stride, padding
     Forward:   dx[n, c, s p + d i - P, s q + d j - P] = \sum dy[n,c,p,q] over p, q, with i, j the place that won there
     Backward:  with u the gradient of dx: ddy[n,c,p,q] = u at the place that won
     Shapes:    dy (N, C, oh, ow), winners (the number kw i + j for each window) alike, dx of `x_shape` (N, C, H, W)
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     settings = kernel_size, stride, padding, dilation
 
@@ -196,7 +196,7 @@ def avg_pool2d(
     Raises:    ValueError where x has not four axes, a size does not fit, P is more than half of the window, or the
                divisor is zero; TypeError where x is not floating
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     name, x_shape = "avg_pool2d", x.shape
     kernel, stride, padding, dilation, shape = pool_geometry(name, x, kernel_size, stride, padding, 1, ceil_mode)
@@ -229,7 +229,7 @@ def avg_pool2d_input_gradient(
     Forward:   dx[n,c,h,v] = \sum_{p,q} dy[n,c,p,q] / m_pq over the windows p, q that contain h, v
     Backward:  with u the gradient of dx: ddy = avg_pool2d(u)
     Shapes:    dy (N, C, oh, ow), dx of `x_shape` (N, C, H, W)
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     settings, y_shape = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override), dy.shape
 
@@ -260,7 +260,7 @@ def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None]
     Raises:    ValueError where x has not four axes or no pixels, or a size is not positive; TypeError where x is not
                floating
     Source:    He et al. 2014, arXiv 1406.4729, section 2.2; with output_size 1: Lin et al. 2013, arXiv 1312.4400
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     name, x_shape = "adaptive_avg_pool2d", x.shape
     if x.ndim != 4 or min(x_shape[2:]) < 1:
@@ -292,7 +292,7 @@ def adaptive_avg_pool2d_input_gradient(dy, x_shape):
     Forward:   dx[n,c,h,v] = \sum_{p,q} dy[n,c,p,q] / (size of window p, q) over the windows that contain h, v
     Backward:  with u the gradient of dx: ddy = adaptive_avg_pool2d(u)
     Shapes:    dy (N, C, oh, ow), dx of `x_shape` (N, C, H, W)
-    Kernel:    kernels/cpu/pool2d.py
+    Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     size = dy.shape[2:]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from minitorch_cv.kernels.cuda import optim as cuda
 
 from minitorch_cv import Tensor, kernel_usage, optim
 from minitorch_cv._device import to_numpy, usable_simulator
@@ -25,7 +26,7 @@ def test_updates(optimizer):
     for device, dtype in (("cpu", np.float64), ("cuda-sim", np.float32)):
         rng = np.random.default_rng(0)
         # A weight with channels last in memory, of one channel, of one element; more than one block.
-        shapes = ((3, 3, 5, 4), (3, 3, 1, 4), (1,), (301,))
+        shapes = ((3, 3, 5, 4), (3, 3, 1, 4), (1,), (9001,))
         values = [rng.standard_normal(shape).astype(np.float32).astype(dtype) for shape in shapes]
         values[:2] = [v.transpose(3, 2, 0, 1) for v in values[:2]]
         parameters = [Tensor(v, requires_grad=True, device=device) for v in values]
@@ -40,6 +41,24 @@ def test_updates(optimizer):
         results.append([to_numpy(p.data) for p in parameters])
     for right, given in zip(*results, strict=True):
         assert np.abs(given - right).max() <= 2e-6 * np.abs(right).max()
+
+
+def test_all_parameters_are_one_launch(monkeypatch):
+    if not usable_simulator()[0]:
+        pytest.skip(usable_simulator()[1])
+    grids, launch = [], cuda.SOURCE.launch
+
+    def counted(kernel, grid, *rest):
+        grids.append((kernel, grid))
+        launch(kernel, grid, *rest)
+
+    monkeypatch.setattr(cuda.SOURCE, "launch", counted)
+    parameters = [Tensor(np.ones(n, np.float32), requires_grad=True, device="cuda-sim") for n in (1, 4096, 4097)]
+    for p in parameters:
+        p.grad = Tensor(np.full(p.shape, 2, np.float32), device="cuda-sim")
+    optim.SGD(parameters, 0.25).step()
+    assert grids == [("sgd_update", (4,))]
+    assert all((to_numpy(p.data) == 0.5).all() for p in parameters)
 
 
 def only_kernels(usage):
