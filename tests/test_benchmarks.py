@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from minitorch_cv._device import usable_gpu
+
 pytestmark = [pytest.mark.yardstick, pytest.mark.checkout]
 
 
@@ -20,6 +22,16 @@ def test_a_tiny_row(torch, checkout, tmp_path):
     assert row["environment"]["threads"] == {"ours": 2, "torch": 2}
     assert f"| {row['title']} |" in (tmp_path / "cpu.md").read_text(encoding="utf-8")
     assert f"| {row['title']} |" in done.stdout
+
+
+def test_without_a_gpu_nothing_is_claimed(checkout):
+    if usable_gpu()[0]:
+        pytest.skip("there is a GPU here")
+    before = {path: path.stat().st_mtime_ns for path in (checkout / "benchmarks" / "results").iterdir()}
+    done = subprocess.run([sys.executable, "benchmarks/gpu.py"], cwd=checkout, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no GPU is usable here" in done.stdout and "nothing is claimed" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (checkout / "benchmarks" / "results").iterdir()}
 
 
 def test_rows_by_name(torch, checkout):

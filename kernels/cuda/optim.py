@@ -64,7 +64,8 @@ def _launch(
     addresses = [[address_of(a) for a in arrays] for arrays in (parameters, gradients, *states)]
     pieces = _pieces(tuple(p.size for p in parameters), device)
     table = to_device(np.array(addresses, np.int64), device)
-    SOURCE.launch(kernel, (len(pieces),), (THREADS,), table, pieces, len(parameters), *settings)
+    reached = [array for arrays in (parameters, gradients, *states) for array in arrays]
+    SOURCE.launch(kernel, (len(pieces),), (THREADS,), table, pieces, len(parameters), *settings, reached=reached)
 
 
 @functools.lru_cache(maxsize=64)

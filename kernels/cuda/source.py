@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,20 @@ class Source:
         self.path = HERE / file
         self.signatures = read_signatures(self.path.read_text(encoding="utf-8"))
 
-    def launch(self, kernel: str, grid: tuple, block: tuple, *arguments: Any, shared_bytes: int = 0) -> None:
+    def launch(
+        self,
+        kernel: str,
+        grid: tuple,
+        block: tuple,
+        *arguments: Any,
+        shared_bytes: int = 0,
+        reached: Sequence[Any] = (),
+    ) -> None:
         """Run `kernel` on the device on which its arrays lie.
 
         An array stands for a pointer to its first element, and so has to be laid out as the kernel expects. None is a
-        null pointer. A number becomes what the kernel's parameter is.
+        null pointer. A number becomes what the kernel's parameter is. reached: the arrays whose addresses stand in
+        other arrays, for a simulator that watches.
         """
         if kernel not in self.signatures:
             raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
@@ -34,7 +44,7 @@ class Source:
                 device = device_of(value)
                 break
         if device == "cuda-sim":
-            _simulated(self.path).launch(kernel, grid, block, values, shared_bytes)
+            _simulated(self.path).launch(kernel, grid, block, values, shared_bytes, reached)
         elif device == "cuda":
             loader.module(self.path).launch(kernel, grid, block, values, shared_bytes)
         else:

@@ -75,9 +75,17 @@ class SimulatedModule:
         self.library = ctypes.CDLL(str(library))
 
     def launch(
-        self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
+        self,
+        kernel: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        values: Sequence[Any],
+        shared_bytes: int = 0,
+        reached: Sequence[np.ndarray] = (),
     ) -> None:
         """Run `kernel`. values: an array for each pointer (None: a null pointer), a number for each number.
+
+        reached: the arrays whose addresses stand in others of `values`; of use to `WatchedModule` alone.
 
         Raises TypeError for values that the kernel does not take; ValueError for a launch outside CUDA's limits;
         KernelError, with block, thread, file and line, for a

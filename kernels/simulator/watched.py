@@ -94,9 +94,10 @@ class Region(NamedTuple):
     size: int
     itemsize: int | None
     is_shared: bool = False
+    guarded: bool = True
 
     def for_the_library(self) -> _Region:
-        guard = 0 if self.itemsize is None else GUARD
+        guard = GUARD if self.guarded and self.itemsize is not None else 0
         end = self.begin + self.size
         return _Region(self.begin, end, self.begin - guard, end + guard, int(self.is_shared), 0)
 
@@ -158,7 +159,13 @@ class WatchedModule(SimulatedModule):
         self.library.watch_shared.restype = ctypes.c_uint64
 
     def launch(
-        self, kernel: str, grid: Sequence[int], block: Sequence[int], values: Sequence[Any], shared_bytes: int = 0
+        self,
+        kernel: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        values: Sequence[Any],
+        shared_bytes: int = 0,
+        reached: Sequence[np.ndarray] = (),
     ) -> Observation:
         """Run `kernel` as `SimulatedModule.launch` does, and return what was seen.
 
@@ -174,6 +181,9 @@ class WatchedModule(SimulatedModule):
         copies = _copied(values)
         shared = self.library.watch_shared()
         spans = [Region(_name(c, signature, values), c.begin, c.end - c.begin, c.itemsize) for c in copies]
+        for i, array in enumerate(reached):  # where it is, for that is where the addresses point
+            low, high = np.lib.array_utils.byte_bounds(array)
+            spans.append(Region(f"reached[{i}]", low, high - low, array.itemsize, guarded=False))
         for v in self.variables:
             begin = v.begin + (shared if v.is_thread_local else self.bias)
             spans.append(Region(v.name, begin, v.size, None, v.is_shared))

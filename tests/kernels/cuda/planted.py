@@ -70,6 +70,22 @@ def sgd() -> None:
     mt.optim.SGD([p], 0.1, momentum=0.9).step()
 
 
+def in_tf32(function: Callable[..., mt.Tensor]) -> Callable[..., mt.Tensor]:
+    """The function, on tensor cores."""
+
+    def run(*tensors: mt.Tensor) -> mt.Tensor:
+        kept = mt.get_precision()
+        mt.set_precision("tf32")
+        try:
+            return function(*tensors)
+        finally:
+            mt.set_precision(kept)
+
+    return run
+
+
+TENSOR_CORES = call(in_tf32(mt.ops.conv2d), (1, 16, 6, 6), (16, 16, 3, 3))
+
 PLANTED = [
     Planted(
         "conv2d.h",
@@ -126,13 +142,40 @@ PLANTED = [
         cases("conv2d", "conv2d", precision="tf32"),
     ),
     Planted(
-        "conv2d_tensor_core.cu",
-        "a word is shifted by all its bits",
-        "<< 16;\n    }",
-        "<< (16 + 4 * lane() + 4);\n    }",
+        "conv2d_pipelined.cu",
+        "tiles are read before their copies have arrived",
+        "        cp_async_wait<STAGES - 2>();\n",
+        "",
+        "stale-copy",
+        "cp_async16(",
+        TENSOR_CORES,
+    ),
+    Planted(
+        "conv2d_pipelined.cu",
+        "one stage too many may still be on its way",
+        "cp_async_wait<STAGES - 2>();",
+        "cp_async_wait<STAGES - 1>();",
+        "stale-copy",
+        "cp_async16(",
+        TENSOR_CORES,
+    ),
+    Planted(
+        "conv2d_pipelined.cu",
+        "each thread waits for its own copies, and none for the others'",
+        "        __syncthreads();  // this step's",
+        "        // this step's",
+        "race",
+        "cp_async16(",
+        TENSOR_CORES,
+    ),
+    Planted(
+        "pool2d.cu",
+        "divides by zero where the stride is one",
+        "start % stride)",
+        "start % (stride - 1))",
         "undefined-arithmetic",
-        "return to_bf16(tile[k][i])",
-        cases("conv2d", "conv2d", precision="bf16"),
+        "start % (stride - 1)",
+        call(lambda x: mt.ops.max_pool2d(x, 2, stride=1), (1, 1, 5, 5)),
     ),
     Planted(
         "conv2d_depthwise.cu",
