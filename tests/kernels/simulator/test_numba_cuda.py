@@ -1,0 +1,83 @@
+"""The simulator of Numba CUDA: each mistake is told with its kind and line, and only mistakes."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="Numba is not installed")
+pytest.importorskip("greenlet", reason="greenlet is not installed: pip install greenlet")
+
+from minitorch_cv.kernels.simulator.module import ORDERS
+from minitorch_cv.kernels.simulator.numba_cuda import simulate
+
+sys.path.insert(0, str(Path(__file__).parent))
+import numba_mistakes
+
+SOURCE = Path(numba_mistakes.__file__)
+
+
+def marked():
+    found, kernel = {}, ""
+    for number, line in enumerate(SOURCE.read_text(encoding="utf-8").splitlines(), 1):
+        if named := re.match(r"def (\w+)", line):
+            kernel = named[1]
+        if said := re.search(r"# BUG: ([\w-]+)", line):
+            found.setdefault(kernel, (said[1], set()))[1].add(number)
+    return found
+
+
+BUGS = marked()
+RIGHT = [name for name in vars(numba_mistakes) if name.startswith("right_")]
+
+
+def run(name, order):
+    kernel = getattr(numba_mistakes, name)
+    given = {
+        "x": np.arange(64, dtype=np.float32),
+        "y": np.zeros(64, np.float32),
+        "parts": np.zeros(4, np.float32),
+        "count": np.zeros(1, np.int32),
+    }
+    names = kernel.__code__.co_varnames[: kernel.__code__.co_argcount]
+    grid = 3 if "block" in name else 1
+    arguments = [given[n] for n in names]
+    return simulate(kernel, grid, 64, *arguments, shared_bytes=256, order=order, seed=4), given["y"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", BUGS)
+def test_a_mistake_is_told_with_its_kind_and_line(name, order):
+    findings, _ = run(name, order)
+    kind, lines = BUGS[name]
+    assert {f.kind for f in findings} == {kind}, findings
+    assert any({f.line, f.other_line} & lines for f in findings), findings
+    assert all(Path(f.file) == SOURCE for f in findings)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", RIGHT)
+def test_nothing_is_told_of_what_is_right(name, order):
+    findings, y = run(name, order)
+    assert findings == () and y.any()
+
+
+def test_results():
+    assert np.array_equal(run("right_in_warps", "random")[1], np.arange(64) ^ 2)
+    assert run("right_last_block", "random")[1][0] == 0 + 1 + 2
+    assert list(run("right_votes", "random")[1][[0, 32]]) == [2, 3]
+    assert list(run("right_dynamic", "random")[1][:2]) == [63, 5]
+
+
+def test_a_launch_outside_of_the_limits_is_a_finding():
+    (finding,) = simulate(numba_mistakes.one_too_far, 1, 2048, np.zeros(1), np.zeros(1))
+    assert finding.kind == "launch" and "1 to 1024 threads" in finding.what
+
+
+def test_wrong_use():
+    with pytest.raises(ValueError, match="order expects one of forward, reverse, random; it is 'sideways'"):
+        simulate(numba_mistakes.one_too_far, 1, 1, np.zeros(1), np.zeros(1), order="sideways")
+    with pytest.raises(TypeError, match="x expects 2 whole indices; it is "):
+        simulate(numba_mistakes.one_too_far, 1, 1, np.zeros((2, 2)), np.zeros(2))
