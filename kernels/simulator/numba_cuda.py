@@ -9,6 +9,7 @@ arithmetic, which Numba's kernels have not. Arrays are indexed by whole numbers 
 from __future__ import annotations
 
 import itertools
+import operator
 import random
 import sys
 import types
@@ -23,6 +24,11 @@ from .finding import Finding
 from .module import MAX_GRID, MAX_SHARED_BYTES, ORDERS
 
 LANES = 32
+STATIC_SHARED_BYTES = 48 << 10
+"""What a kernel may declare; more it is given at its launch."""
+KEPT = 8
+"""Accesses of an element that are remembered; more of them race with the same lines, as a rule."""
+DID = {"reads": "read", "writes": "wrote", "atomically changes": "changed atomically"}
 ALL_LANES = 0xFFFFFFFF
 
 
@@ -53,8 +59,7 @@ class Access(NamedTuple):
     time: int
     thread: int
     site: Site
-    writes: bool
-    atomic: bool
+    did: str  # read, wrote, changed atomically
 
 
 @dataclass
@@ -79,39 +84,75 @@ class Thread:
         return self.number % LANES
 
 
-class Watched:
-    """An array that a kernel sees: whole indices only, each access checked for its bounds and its order."""
+class Memory:
+    """Who touched what, by address: of all arrays on the GPU together, or of a block's own."""
 
-    def __init__(self, launch: _Launch, name: str, data: np.ndarray, is_shared: bool = False, is_private: bool = False):
-        self._launch, self._name, self._data = launch, name, data
-        self._is_shared, self._is_private = is_shared, is_private
-        self._written: set[int] = set()
-        self._accesses: dict[int, list[Access]] = {}
+    def __init__(self, is_shared: bool = False):
+        self.is_shared = is_shared
+        self.written: set[int] = set()
+        self.reads: dict[int, list[Access]] = {}
+        self.writes: dict[int, list[Access]] = {}
+        self.atomics: dict[int, list[Access]] = {}
+
+    def forget(self) -> None:
+        """Behind a barrier of the only block that sees it, everything before is in order."""
+        self.reads.clear()
+        self.writes.clear()
+        self.atomics.clear()
+
+
+class Watched:
+    """An array that a kernel sees: whole indices only, each access checked for its bounds and its order.
+
+    Whole numbers are handed out as Python's, since Numba widens them before it computes: two bytes add up to 400.
+    """
+
+    def __init__(self, launch: _Launch, name: str, data: np.ndarray, memory: Memory | None = None):
+        self._launch, self._name, self._data, self._memory = launch, name, data, memory
+        self._first, self._is_whole = data.ctypes.data, data.dtype.kind in "iu"
         self.shape, self.size, self.ndim, self.dtype = data.shape, data.size, data.ndim, data.dtype
 
     def __len__(self) -> int:
         return len(self._data)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._data[self._touched(index, writes=False)]
+        place, _ = self._touched(index, "reads")
+        return self._data.item(place) if self._is_whole else self._data[place]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._data[self._touched(index, writes=True)] = value
+        place, _ = self._touched(index, "writes")
+        self._store(place, value)
 
-    def _touched(self, index: Any, writes: bool, atomic: bool = False, depth: int = 2) -> tuple[int, ...]:
-        launch, site = self._launch, _site(depth + 1)
-        place = tuple(index) if isinstance(index, tuple) else (index,)
-        if len(place) != self.ndim or any(isinstance(i, slice) for i in place):
+    def _store(self, place: tuple[int, ...], value: Any) -> None:
+        if self._is_whole:
+            bits = 8 * self.dtype.itemsize
+            value = int(value) & ((1 << bits) - 1)  # the low bits, as a GPU stores them
+            if self.dtype.kind == "i" and value >> (bits - 1):
+                value -= 1 << bits
+        self._data[place] = value
+
+    def _touched(self, index: Any, verb: str, depth: int = 2) -> tuple[tuple[int, ...], int]:
+        """Where an index lies: as whole numbers, and as an address."""
+        site = _site(depth + 1)
+        try:
+            place = tuple(map(operator.index, index)) if isinstance(index, tuple) else (operator.index(index),)
+        except TypeError:
+            place = ()
+        if len(place) != self.ndim:
             raise TypeError(f"{site.file}:{site.line}: {self._name} expects {self.ndim} whole indices; it is {index!r}")
-        verb = "atomically changes" if atomic else "writes" if writes else "reads"
-        element = f"{self._name}[{', '.join(str(int(i)) for i in place)}]"
-        if any(not 0 <= i < n for i, n in zip(place, self.shape)):
-            launch.find("out-of-bounds", site, f"{verb} {element}; the shape is {self.shape}")
-            raise Stop
-        if not self._is_private:
-            flat = int(np.ravel_multi_index(place, self.shape))
-            launch.order_access(self, flat, element, Access(*launch.now(), site, writes, atomic))
-        return tuple(int(i) for i in place)
+        address = self._first
+        for i, n, stride in zip(place, self.shape, self._data.strides):
+            if not 0 <= i < n:
+                what = f"{verb} {self._element(place)}; the shape is {self.shape}"
+                self._launch.find("out-of-bounds", site, what)
+                raise Stop
+            address += i * stride
+        if self._memory is not None:
+            self._launch.order_access(self, place, address, verb, site)
+        return place, address
+
+    def _element(self, place: tuple[int, ...]) -> str:
+        return f"{self._name}[{', '.join(map(str, place))}]"
 
 
 class _Launch:
@@ -125,10 +166,13 @@ class _Launch:
         self.block_number, self.block_index, self.epoch = 0, Index(0, 0, 0), 0
         self.current: Thread = None  # type: ignore[assignment]
         self.threads: list[Thread] = []
+        self.memory = Memory()  # of all arguments: two of them may be one array
         self.shared: dict[tuple, Watched] = {}
-        self.suspects: list[tuple[Watched, int, str, Site, Thread]] = []  # reads of what nobody has written yet
-        self.released: dict[tuple, list[tuple[int, int, int]]] = {}  # by a fence and an atomic on an element
-        self.acquired: list[tuple[tuple[int, int, int], int, int]] = []
+        self.dynamic: Memory | None = None
+        self.dynamic_data = np.empty(0)
+        self.suspects: list[tuple[Watched, tuple[int, ...], int, Site, Thread]] = []  # reads of what is yet unwritten
+        self.released: dict[int, list[tuple[int, int, int, int]]] = {}  # by a fence and an atomic on an address
+        self.acquired: list[tuple[tuple[int, int, int, int], int, int]] = []
 
     def find(self, kind: str, site: Site, what: str, thread: Thread | None = None, other: Access | None = None) -> None:
         """Note a finding, once for its two places."""
@@ -145,10 +189,6 @@ class _Launch:
         x, y, _ = self.block
         return Index(number % x, number // x % y, number // (x * y))
 
-    def now(self) -> tuple[int, int, int, int]:
-        thread = self.current
-        return self.block_number, self.epoch, thread.clock[thread.lane], thread.number
-
     def is_ordered(self, before: Access) -> bool:
         """Whether everything says that `before` came first, and not chance."""
         thread = self.current
@@ -158,54 +198,77 @@ class _Launch:
             same_warp = before.thread // LANES == thread.number // LANES
             if same_warp and thread.clock.get(before.thread % LANES, 0) >= before.time:
                 return True
-        for (block, epoch, number), at, by in self.acquired:
+        for (block, epoch, number, time), at, by in self.acquired:
             if (at < self.epoch or by == thread.number) and block == before.block:
-                if before.epoch < epoch or (before.epoch == epoch and before.thread == number):
+                if before.epoch < epoch or (before.epoch == epoch and before.thread == number and before.time <= time):
                     return True
         return False
 
-    def order_access(self, array: Watched, flat: int, element: str, now: Access) -> None:
-        """Tell a race with what was done before to the same element, and remember this access."""
-        if array._is_shared and not now.writes and flat not in array._written:
-            self.suspects.append((array, flat, element, now.site, self.current))
-        if now.writes:
-            array._written.add(flat)
-        kept = []
-        for before in array._accesses.get(flat, ()):
-            ordered = self.is_ordered(before)
-            if (before.writes or now.writes) and not (before.atomic and now.atomic) and not ordered:
-                verb = "atomically changes" if now.atomic else "writes" if now.writes else "reads"
-                did = "changed atomically" if before.atomic else "wrote" if before.writes else "read"
-                at = f"{did} at line {before.site.line}"
-                if before.block == self.block_number:
-                    other = f"thread {tuple(self.place(before.thread))} {at}: no barrier lies between"
-                else:
-                    other = f"another block {at}: nothing orders the two blocks"
-                what = f"{verb} {element}, which {other}"
-                self.find("race", now.site, what, other=before)
-            replaced = ordered and (now.writes or not before.writes) and (now.atomic or not before.atomic)
-            if not replaced:
-                kept.append(before)
-        array._accesses[flat] = [*kept[-7:], now]
-        if now.writes and not now.atomic and not array._is_shared:
-            self.current.fenced = False
+    def order_access(self, array: Watched, place: tuple[int, ...], address: int, verb: str, site: Site) -> None:
+        """Tell a race with what was done before at the same address, and remember this access."""
+        memory, thread = array._memory, self.current
+        assert memory is not None
+        now = Access(self.block_number, self.epoch, thread.clock[thread.lane], thread.number, site, DID[verb])
+        if memory.is_shared and verb != "writes" and address not in memory.written:
+            self.suspects.append((array, place, address, site, thread))
+        if verb == "reads":
+            own, against = memory.reads, (memory.writes, memory.atomics)
+        elif verb == "writes":
+            own, against = memory.writes, (memory.reads, memory.writes, memory.atomics)
+            memory.written.add(address)
+            thread.fenced = thread.fenced and memory.is_shared
+        else:
+            own, against = memory.atomics, (memory.reads, memory.writes)
+        for history in against:
+            earlier = history.get(address)
+            if earlier:
+                unordered = [before for before in earlier if not self.is_ordered(before)]
+                for before in unordered:
+                    self.tell_race(array._element(place), verb, site, before)
+                if verb == "writes":
+                    history[address] = unordered  # what is ordered before this write is before all behind it
+        known = own.get(address)
+        if not known:
+            own[address] = [now]
+        elif known[-1].thread == now.thread and known[-1].block == now.block:
+            known[-1] = now
+        else:
+            known.append(now)
+            del known[:-KEPT]
+
+    def tell_race(self, element: str, verb: str, site: Site, before: Access) -> None:
+        at = f"{before.did} at line {before.site.line}"
+        if before.block == self.block_number:
+            other = f"thread {tuple(self.place(before.thread))} {at}: no barrier lies between"
+        else:
+            other = f"another block {at}: nothing orders the two blocks"
+        self.find("race", site, f"{verb} {element}, which {other}", other=before)
 
     def tell_suspects(self) -> None:
         """What is unwritten at a barrier was read unwritten; what was written meanwhile is a race, and told so."""
-        for array, flat, element, site, thread in self.suspects:
-            if flat not in array._written:
-                self.find(
-                    "uninitialised-read", site, f"reads {element}, which no thread of this block has written", thread
-                )
+        for array, place, address, site, thread in self.suspects:
+            if array._memory is not None and address not in array._memory.written:
+                what = f"reads {array._element(place)}, which no thread of this block has written"
+                self.find("uninitialised-read", site, what, thread)
+                array._memory.written.add(address)  # told once
         self.suspects.clear()
 
-    def synchronised(self, array: Watched, flat: int) -> None:
-        """An atomic on an element: takes over what others released there, and releases after a fence."""
-        key = id(array), flat
-        for released in self.released.get(key, ()):
-            self.acquired.append((released, self.epoch, self.current.number))
-        if self.current.fenced:
-            self.released.setdefault(key, []).append((self.block_number, self.epoch, self.current.number))
+    def pass_barrier(self) -> None:
+        self.tell_suspects()
+        self.epoch += 1
+        for array in self.shared.values():
+            if array._memory is not None:
+                array._memory.forget()
+
+    def synchronised(self, address: int) -> None:
+        """An atomic at an address: takes over what others released there, and releases after a fence."""
+        thread = self.current
+        for released in self.released.get(address, ()):
+            self.acquired.append((released, self.epoch, thread.number))
+        if thread.fenced:
+            time = thread.clock[thread.lane]
+            self.released.setdefault(address, []).append((self.block_number, self.epoch, thread.number, time))
+            thread.clock[thread.lane] = time + 1  # what follows is not released
 
 
 def _site(depth: int) -> Site:
@@ -220,10 +283,11 @@ class _Atomic:
         self._launch = launch
 
     def _change(self, array: Watched, index: Any, change: Callable[[Any], Any]) -> Any:
-        place = array._touched(index, writes=True, atomic=True, depth=3)
-        self._launch.synchronised(array, int(np.ravel_multi_index(place, array.shape)))
-        old = array._data[place]
-        array._data[place] = change(old)
+        place, address = array._touched(index, "atomically changes", depth=3)
+        if array._memory is self._launch.memory:
+            self._launch.synchronised(address)
+        old = array._data.item(place) if array._is_whole else array._data[place]
+        array._store(place, change(old))
         return old
 
     def add(self, array: Watched, index: Any, value: Any) -> Any:
@@ -250,16 +314,34 @@ class _Arrays:
 
     def array(self, shape: Any, dtype: Any) -> Watched:
         """An array of a thread; or of the block, one for each place of the source where it is asked for."""
-        kind = np.dtype(getattr(dtype, "name", None) or dtype)
+        launch, kind = self._launch, np.dtype(getattr(dtype, "name", None) or dtype)
         if not self._is_shared:
-            return Watched(self._launch, "a local array", _unwritten(shape, kind), is_private=True)
+            return Watched(launch, "a local array", _unwritten(shape, kind))
         frame = sys._getframe(1)
         key = frame.f_code, frame.f_lasti
-        if key not in self._launch.shared:
-            shape = self._dynamic_bytes // kind.itemsize if shape == 0 else shape
-            name = "dynamic shared memory" if shape == 0 else "shared memory"
-            self._launch.shared[key] = Watched(self._launch, name, _unwritten(shape, kind), is_shared=True)
-        return self._launch.shared[key]
+        if key not in launch.shared:
+            launch.shared[key] = self._dynamic(kind) if shape == 0 else self._static(shape, kind)
+        return launch.shared[key]
+
+    def _static(self, shape: Any, kind: np.dtype) -> Watched:
+        launch, data = self._launch, _unwritten(shape, kind)
+        declared = data.nbytes + sum(
+            array._data.nbytes for array in launch.shared.values() if array._memory is not launch.dynamic
+        )
+        if declared > STATIC_SHARED_BYTES:
+            what = f"shared arrays expect {STATIC_SHARED_BYTES} bytes at most, beside dynamic ones; they are {declared}"
+            launch.find("launch", _site(3), what)
+            raise Stop
+        return Watched(launch, "shared memory", data, Memory(is_shared=True))
+
+    def _dynamic(self, kind: np.dtype) -> Watched:
+        """All dynamic arrays of a block begin at the same place, as on a GPU."""
+        launch, count = self._launch, self._dynamic_bytes // kind.itemsize
+        if launch.dynamic is None:
+            launch.dynamic = Memory(is_shared=True)
+            launch.dynamic_data = _unwritten(self._dynamic_bytes // 8 + 1, np.dtype(np.float64))
+        data = launch.dynamic_data.view(kind)[:count]
+        return Watched(launch, "dynamic shared memory", data, launch.dynamic)
 
 
 def _unwritten(shape: Any, dtype: np.dtype) -> np.ndarray:
@@ -380,7 +462,7 @@ def simulate(
     body = _with_stand_in(function, stand_in, {})
     names = function.__code__.co_varnames
     given = [
-        Watched(launch, name, value) if isinstance(value, np.ndarray) else value
+        Watched(launch, name, value, launch.memory) if isinstance(value, np.ndarray) else value
         for name, value in zip(names, arguments)
     ]
     draw = random.Random(seed)
@@ -422,6 +504,7 @@ def _with_stand_in(function: Any, stand_in: Cuda, made: dict[Any, Any]) -> Any:
 def _run_block(launch: _Launch, start: Callable[[], Any], order: str, draw: random.Random) -> None:
     launch.epoch, launch.acquired = 1, []
     launch.shared.clear()
+    launch.dynamic = None
     launch.threads = [Thread(n, launch.place(n), start(), clock={n % LANES: 1}) for n in range(launch.thread_count)]
     alive = list(launch.threads)
     while alive:
@@ -508,8 +591,7 @@ def _pass_barrier(launch: _Launch, alive: list[Thread]) -> None:
         what = "syncthreads() is not reached by every thread of the block"
         launch.find("divergent-barrier", _site_of(first), what, first)
         raise Stop
-    launch.tell_suspects()
-    launch.epoch += 1
+    launch.pass_barrier()
     for thread in alive:
         thread.state = "ready"
 

@@ -98,6 +98,47 @@ def mask_without_the_lane(x, y):
     y[cuda.threadIdx.x] = cuda.shfl_sync(0xFFFF, x[cuda.threadIdx.x], 0)  # BUG: warp-collective
 
 
+def counts_that_nobody_cleared(x, y):
+    counts = cuda.shared.array(4, int32)
+    cuda.atomic.add(counts, cuda.threadIdx.x % 4, 1)  # BUG: uninitialised-read
+    cuda.syncthreads()
+    if cuda.threadIdx.x < 4:
+        y[cuda.threadIdx.x] = counts[cuda.threadIdx.x]
+
+
+def in_place(x, same):
+    if cuda.threadIdx.x > 0:
+        same[cuda.threadIdx.x] = x[cuda.threadIdx.x - 1]  # BUG: race
+
+
+def dynamic_arrays_lie_on_each_other(x, y):
+    first = cuda.shared.array(0, float32)
+    second = cuda.shared.array(0, int32)
+    first[cuda.threadIdx.x] = x[cuda.threadIdx.x]
+    second[63 - cuda.threadIdx.x] = cuda.threadIdx.x  # BUG: race
+    cuda.syncthreads()
+    y[cuda.threadIdx.x] = first[cuda.threadIdx.x]
+
+
+def dynamic_memory_too_small(x, y):
+    tile = cuda.shared.array(0, float32)
+    tile[cuda.threadIdx.x + 1] = x[cuda.threadIdx.x]  # BUG: out-of-bounds
+
+
+def more_shared_memory_than_there_is(x, y):
+    tile = cuda.shared.array((112, 112), float32)  # BUG: launch
+    tile[0, cuda.threadIdx.x] = x[cuda.threadIdx.x]
+
+
+def written_behind_the_fence_of_blocks(x, y, count):
+    if cuda.threadIdx.x == 0:
+        cuda.threadfence()
+        if cuda.atomic.add(count, 0, 1) == 0:
+            y[0] = x[0]  # BUG: race
+        else:
+            y[1 + cuda.blockIdx.x] = y[0]  # BUG: race
+
+
 def right_in_warps(x, y):
     tile = cuda.shared.array(64, float32)
     other = cuda.shared.array(64, float32)
@@ -133,3 +174,18 @@ def right_dynamic(x, y):
     cuda.syncthreads()
     cuda.atomic.max(y, 0, tile[63 - cuda.threadIdx.x])
     cuda.atomic.cas(y, 1, 0, 5)
+
+
+def right_two_on_one_line(x, y):
+    first, second = cuda.shared.array(64, float32), cuda.shared.array(64, float32)
+    first[cuda.threadIdx.x], second[cuda.threadIdx.x] = x[cuda.threadIdx.x], -1
+    y[cuda.threadIdx.x] = first[cuda.threadIdx.x]
+
+
+def right_bytes(pixels, sums):
+    total = 0
+    for i in range(pixels.shape[0]):
+        total += pixels[i]
+    if cuda.threadIdx.x == 0:
+        sums[0] = total
+        sums[1] = 64 * total

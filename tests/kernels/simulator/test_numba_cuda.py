@@ -40,11 +40,15 @@ def run(name, order):
         "y": np.zeros(64, np.float32),
         "parts": np.zeros(4, np.float32),
         "count": np.zeros(1, np.int32),
+        "pixels": np.full(64, 200, np.uint8),
+        "sums": np.zeros(2, np.int16),
     }
+    given["same"] = given["x"]
     names = kernel.__code__.co_varnames[: kernel.__code__.co_argcount]
     grid = 3 if "block" in name else 1
     arguments = [given[n] for n in names]
-    return simulate(kernel, grid, 64, *arguments, shared_bytes=256, order=order, seed=4), given["y"]
+    findings = simulate(kernel, grid, 64, *arguments, shared_bytes=256, order=order, seed=4)
+    return findings, given["sums" if "sums" in names else "y"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -69,6 +73,11 @@ def test_results():
     assert run("right_last_block", "random")[1][0] == 0 + 1 + 2
     assert list(run("right_votes", "random")[1][[0, 32]]) == [2, 3]
     assert list(run("right_dynamic", "random")[1][:2]) == [63, 5]
+    assert list(run("right_two_on_one_line", "random")[1]) == list(range(64))
+
+
+def test_whole_numbers_are_widened_and_stored_by_their_low_bits():
+    assert list(run("right_bytes", "random")[1]) == [64 * 200, 64 * 64 * 200 - 13 * 2**16]
 
 
 def test_a_launch_outside_of_the_limits_is_a_finding():
