@@ -86,7 +86,7 @@ def architectures() -> list[int]:
 @functools.cache
 def _nvrtc() -> tuple[str, list[int]]:
     try:
-        import cuda.core  # here, for its first import must not happen in two threads at once
+        import cuda.core  # noqa: F401  its first import must not happen in two threads at once
         from cuda.bindings import nvrtc
 
         status, major, minor = nvrtc.nvrtcVersion()
