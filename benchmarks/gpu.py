@@ -1,6 +1,6 @@
-"""What a GPU's first minutes are for: the kernels' tests on it, then their times beside torch's. Under 8 minutes.
+"""What a GPU's first minutes are for: the kernels' tests on it, then their times beside torch's. Under eight minutes.
 
-    python benchmarks/gpu.py                        tests, then layers and training steps, into results/gpu.*
+    python benchmarks/gpu.py                        tests, then layers and training steps, to results/gpu.md, gpu.json
     python benchmarks/gpu.py --compute-sanitizer    the tests once more under NVIDIA's memory checker, where it is there
 
 Needs a GPU, `pip install -e ".[gpu,test,yardstick]"` and a torch for CUDA. Without a GPU it says so, ends with code 0,

@@ -28,6 +28,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -579,6 +580,24 @@ if simulated:
         races.append({"barrier": "of a sum", "order": order, "wrong": int(not is_right), "found": ["race"]})
     assert [race["wrong"] for race in races[-3:]].count(0) == 1
 lesson.record(races=races)
+
+# %% [markdown]
+# Step 3 once more, in Python: Numba compiles it for a GPU, and `simulate` runs it without one and without a compiler, a
+# thread of the block after the other, with the same checks. Its author writes the barrier twice as well.
+
+# %%
+try:
+    from minitorch_cv.kernels.numba_cuda import matmul as in_numba
+    from minitorch_cv.kernels.simulator.numba_cuda import simulate
+
+    print(inspect.getsource(in_numba.matmul_tiled.py_func))
+    C = np.full((32, 32), np.nan, np.float32)
+    tile = in_numba.TILE, in_numba.TILE
+    found = simulate(in_numba.matmul_tiled, (2, 2), tile, A[:32], np.ascontiguousarray(B[:, :32]), C)
+    assert found == () and (abs(C - truth[:32, :32]) <= K * 2**-23 * sizes_of_terms[:32, :32]).all()
+    print(f"matmul_tiled in Numba CUDA: right, and {len(found)} findings")
+except ImportError as missing:
+    print(f"{missing}: the kernels in Numba CUDA are not shown")
 
 # %% [markdown]
 # ## 9. Convolution, and its gradients

@@ -8,13 +8,14 @@ from __future__ import annotations
 from numba import cuda, float32
 
 THREADS = 128
+WARPS = THREADS // 32
 ALL_LANES = 0xFFFFFFFF
 
 
 @cuda.jit
 def block_sums(x, sums):
     """sums[block], the sum of what the block's threads met; THREADS threads a block, any number of blocks."""
-    of_warp = cuda.shared.array(THREADS // 32, float32)
+    of_warp = cuda.shared.array(WARPS, float32)
     total = float32(0.0)
     for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
         total += x[i]
@@ -27,6 +28,6 @@ def block_sums(x, sums):
     cuda.syncthreads()
     if cuda.threadIdx.x == 0:
         total = float32(0.0)
-        for warp in range(THREADS // 32):
+        for warp in range(WARPS):
             total += of_warp[warp]
         sums[cuda.blockIdx.x] = total

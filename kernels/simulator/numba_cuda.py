@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..signatures import MAX_THREADS
-from .finding import Finding
+from .finding import Finding, Place
 from .module import MAX_GRID, MAX_SHARED_BYTES, ORDERS
 
 LANES = 32
@@ -179,10 +179,9 @@ class _Launch:
         place = (thread or self.current).index
         other_line = other.site.line if other else None
         key = kind, site, other_line
-        told = Finding(
-            kind, self.kernel, tuple(self.block_index), tuple(place), site.file, site.line, what,
-            tuple(self.place(other.thread)) if other else None, other_line,
-        )  # fmt: skip
+        met = _place(self.place(other.thread)) if other else None
+        block = _place(self.block_index)
+        told = Finding(kind, self.kernel, block, _place(place), site.file, site.line, what, met, other_line)
         self.findings.setdefault(key, told)
 
     def place(self, number: int) -> Index:
@@ -239,7 +238,7 @@ class _Launch:
     def tell_race(self, element: str, verb: str, site: Site, before: Access) -> None:
         at = f"{before.did} at line {before.site.line}"
         if before.block == self.block_number:
-            other = f"thread {tuple(self.place(before.thread))} {at}: no barrier lies between"
+            other = f"thread {_place(self.place(before.thread))} {at}: no barrier lies between"
         else:
             other = f"another block {at}: nothing orders the two blocks"
         self.find("race", site, f"{verb} {element}, which {other}", other=before)
@@ -269,6 +268,10 @@ class _Launch:
             time = thread.clock[thread.lane]
             self.released.setdefault(address, []).append((self.block_number, self.epoch, thread.number, time))
             thread.clock[thread.lane] = time + 1  # what follows is not released
+
+
+def _place(index: Index) -> Place:
+    return index.x, index.y, index.z
 
 
 def _site(depth: int) -> Site:

@@ -115,7 +115,7 @@ class StandInKernel:
 
     def __call__(self, grid, block, values, shared_bytes):
         self.cupy.launched.append((self.name, grid, block, shared_bytes))
-        self.cupy.simulated.launch(self.name, grid, block, values)
+        assert self.cupy.simulated._run(self.name, grid, block, values, shared_bytes) is None
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ def test_all_parameters_are_one_launch(monkeypatch):
         pytest.skip(usable_simulator()[1])
     grids, launch = [], cuda.SOURCE.launch
 
-    def counted(kernel, grid, *rest):
+    def counted(kernel, grid, *rest, **also):
         grids.append((kernel, grid))
-        launch(kernel, grid, *rest)
+        launch(kernel, grid, *rest, **also)
 
     monkeypatch.setattr(cuda.SOURCE, "launch", counted)
     parameters = [Tensor(np.ones(n, np.float32), requires_grad=True, device="cuda-sim") for n in (1, 4096, 4097)]
