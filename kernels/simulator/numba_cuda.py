@@ -2,8 +2,9 @@
 
 A kernel is run as the Python that it is, with a stand-in for the name `cuda`. The threads of a block are greenlets:
 each runs until it comes to a barrier, a collective of its warp, or its end, as on the simulator of CUDA C++
-(runtime.h), and what is found is the same (watch.h), but for copies in the background, vectors and undefined
-arithmetic, which Numba's kernels have not. Arrays are indexed by whole numbers alone, one for each axis.
+(runtime.h), and what is found is the same (watch.h), but for copies in the background and vectors, which
+Numba's kernels have not, and of undefined arithmetic the division by zero alone. Arrays are indexed by whole numbers
+alone, one for each axis.
 """
 
 from __future__ import annotations
@@ -296,6 +297,18 @@ class _Atomic:
     def add(self, array: Watched, index: Any, value: Any) -> Any:
         return self._change(array, index, lambda old: old + value)
 
+    def sub(self, array: Watched, index: Any, value: Any) -> Any:
+        return self._change(array, index, lambda old: old - value)
+
+    def and_(self, array: Watched, index: Any, value: Any) -> Any:
+        return self._change(array, index, lambda old: old & value)
+
+    def or_(self, array: Watched, index: Any, value: Any) -> Any:
+        return self._change(array, index, lambda old: old | value)
+
+    def xor(self, array: Watched, index: Any, value: Any) -> Any:
+        return self._change(array, index, lambda old: old ^ value)
+
     def max(self, array: Watched, index: Any, value: Any) -> Any:
         return self._change(array, index, lambda old: max(old, value))
 
@@ -307,6 +320,13 @@ class _Atomic:
 
     def cas(self, array: Watched, index: Any, expected: Any, value: Any) -> Any:
         return self._change(array, index, lambda old: value if old == expected else old)
+
+
+def _unsigned(bits: int) -> int:
+    """Of a negative number the width would matter, which Python's have not."""
+    if bits < 0:
+        raise ValueError(f"the simulator counts the bits of numbers from 0 on; it is {bits}")
+    return int(bits)
 
 
 class _Arrays:
@@ -389,9 +409,22 @@ class Cuda:
     def threadfence_block(self) -> None: ...
 
     def syncthreads(self) -> None:
+        self._barrier()
+
+    def syncthreads_count(self, predicate: Any) -> int:
+        return self._barrier(predicate)
+
+    def syncthreads_and(self, predicate: Any) -> int:
+        return int(self._barrier(predicate) == self._launch.thread_count)
+
+    def syncthreads_or(self, predicate: Any) -> int:
+        return int(self._barrier(predicate) > 0)
+
+    def _barrier(self, predicate: Any = False) -> int:
         thread = self._launch.current
-        thread.state, thread.site = "at barrier", _site(2)
+        thread.state, thread.site, thread.value = "at barrier", _site(3), bool(predicate)
         self._switch()
+        return thread.result
 
     def syncwarp(self, mask: int = ALL_LANES) -> None:
         self._collective("syncwarp", mask)
@@ -412,6 +445,16 @@ class Cuda:
 
     def ballot_sync(self, mask: int, predicate: Any) -> Any:
         return self._collective("vote", mask, bool(predicate))
+
+    def popc(self, bits: int) -> int:
+        return _unsigned(bits).bit_count()
+
+    def ffs(self, bits: int) -> int:
+        return (_unsigned(bits) & -_unsigned(bits)).bit_length()
+
+    def __getattr__(self, name: str) -> Any:
+        known = sorted(n for n in {*dir(type(self)), *vars(self)} if not n.startswith("_"))
+        raise AttributeError(f"the simulator does not know cuda.{name}; it knows {', '.join(known)}")
 
     def any_sync(self, mask: int, predicate: Any) -> bool:
         return self._collective("vote", mask, bool(predicate)) != 0
@@ -445,7 +488,8 @@ def simulate(
     block take turns, one of ORDERS; seed: of the random order. After a mistake with which a GPU could not go on, the
     launch has ended early.
 
-    Raises ImportError without the package greenlet; ValueError for an order that does not exist.
+    Raises ImportError without the package greenlet; ValueError for an order that does not exist; TypeError for
+    arguments that are no arrays or numbers, and for an index that is no whole number.
     """
     try:
         from greenlet import getcurrent, greenlet
@@ -463,21 +507,46 @@ def simulate(
     scheduler = getcurrent()
     stand_in = Cuda(launch, lambda: scheduler.switch(), shared_bytes)
     body = _with_stand_in(function, stand_in, {})
-    names = function.__code__.co_varnames
-    given = [
-        Watched(launch, name, value, launch.memory) if isinstance(value, np.ndarray) else value
-        for name, value in zip(names, arguments)
-    ]
+    given = _given(launch, function, arguments)
     draw = random.Random(seed)
     blocks = [Index(x, y, z) for z, y, x in itertools.product(*map(range, reversed(launch.grid)))]
     try:
         for launch.block_index in reversed(blocks) if order == "reverse" else blocks:
             x, y, z = launch.block_index
             launch.block_number = 1 + x + launch.grid.x * (y + launch.grid.y * z)
-            _run_block(launch, lambda: greenlet(lambda: body(*given)), order, draw)
+            _run_block(launch, lambda: greenlet(lambda: _run_thread(launch, body, given)), order, draw)
     except Stop:
         pass
     return tuple(launch.findings.values())
+
+
+def _given(launch: _Launch, function: Any, arguments: Sequence[Any]) -> list[Any]:
+    """The arguments as the kernel sees them."""
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    if len(arguments) != len(names):
+        expected = f"{len(names)} arguments, {', '.join(names)}"
+        raise TypeError(f"simulate: {launch.kernel} expects {expected}; there are {len(arguments)}")
+    given = []
+    for name, value in zip(names, arguments):
+        if not isinstance(value, np.ndarray | np.generic | int | float | complex):
+            raise TypeError(f"simulate: {name} expects a NumPy array or a number; it is a {type(value).__name__}")
+        given.append(Watched(launch, name, value, launch.memory) if isinstance(value, np.ndarray) else value)
+    return given
+
+
+def _run_thread(launch: _Launch, body: Any, given: Sequence[Any]) -> None:
+    """Runs a thread to its end. Numbers overflow in silence, as on a GPU; a greenlet has no errstate but its own."""
+    try:
+        with np.errstate(all="ignore"):
+            body(*given)
+    except ZeroDivisionError as error:
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        if trace:
+            site = Site(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+            launch.find("undefined-arithmetic", site, "divides by zero")
+        raise Stop from None
 
 
 def _refused(launch: _Launch, shared_bytes: int) -> str | None:
@@ -492,15 +561,23 @@ def _refused(launch: _Launch, shared_bytes: int) -> str | None:
 
 def _with_stand_in(function: Any, stand_in: Cuda, made: dict[Any, Any]) -> Any:
     """The function, and the device functions that it calls, with another meaning of `cuda`."""
+
+    def meaning(value: Any) -> Any:
+        if isinstance(value, types.ModuleType) and value.__name__ == "numba.cuda":
+            return stand_in
+        return _with_stand_in(value.py_func, stand_in, made) if hasattr(value, "py_func") else value
+
     if function not in made:
-        names = dict(function.__globals__)
-        code = function.__code__
-        made[function] = types.FunctionType(code, names, code.co_name, function.__defaults__, function.__closure__)
+        code, names, enclosed = function.__code__, dict(function.__globals__), function.__closure__ or ()
+        cells = tuple(types.CellType() for _ in enclosed)
+        made[function] = types.FunctionType(code, names, code.co_name, function.__defaults__, cells)
         for name in code.co_names:
-            if name == "cuda":
-                names[name] = stand_in
-            elif hasattr(names.get(name), "py_func"):
-                names[name] = _with_stand_in(names[name].py_func, stand_in, made)
+            if name in names:
+                names[name] = meaning(names[name])
+        for cell, original in zip(cells, enclosed):
+            cell.cell_contents = meaning(original.cell_contents)
+        if "cuda" in code.co_names:
+            names["cuda"] = stand_in  # where Numba is missing too
     return made[function]
 
 
@@ -567,7 +644,7 @@ def _serve(launch: _Launch, collective: str, lanes: list[Thread]) -> None:
         for thread in lanes:
             thread.clock = {**joined, thread.lane: joined[thread.lane] + 1}
     elif collective == "vote":
-        votes = np.uint32(sum(1 << lane for lane, thread in by_lane.items() if thread.value))
+        votes = sum(1 << lane for lane, thread in by_lane.items() if thread.value)
         for thread in lanes:
             thread.result = votes
     else:
@@ -595,8 +672,9 @@ def _pass_barrier(launch: _Launch, alive: list[Thread]) -> None:
         launch.find("divergent-barrier", _site_of(first), what, first)
         raise Stop
     launch.pass_barrier()
+    count = sum(thread.value for thread in alive)
     for thread in alive:
-        thread.state = "ready"
+        thread.state, thread.result = "ready", count
 
 
 def _site_of(thread: Thread) -> Site:

@@ -139,6 +139,43 @@ def written_behind_the_fence_of_blocks(x, y, count):
             y[1 + cuda.blockIdx.x] = y[0]  # BUG: race
 
 
+def only_half_counts(x, y):
+    if cuda.threadIdx.x < 32:
+        y[cuda.threadIdx.x] = cuda.syncthreads_count(x[cuda.threadIdx.x] > 3)  # BUG: divergent-barrier
+
+
+def shuffle_from_outside_of_the_mask(x, y):
+    if cuda.laneid < 16:
+        y[cuda.threadIdx.x] = cuda.shfl_sync(0xFFFF, x[cuda.threadIdx.x], 20)  # BUG: warp-collective
+
+
+def different_collectives(x, y):
+    if cuda.laneid % 2:
+        y[cuda.threadIdx.x] = cuda.shfl_xor_sync(ALL, x[cuda.threadIdx.x], 1)  # BUG: warp-collective
+    else:
+        y[cuda.threadIdx.x] = cuda.any_sync(ALL, x[cuda.threadIdx.x] > 3)  # BUG: warp-collective
+
+
+def syncwarp_reaches_no_other_warp(x, y):
+    tile = cuda.shared.array(64, float32)
+    tile[cuda.threadIdx.x] = x[cuda.threadIdx.x]
+    cuda.syncwarp()
+    y[cuda.threadIdx.x] = tile[63 - cuda.threadIdx.x]  # BUG: race
+
+
+def negative_place_in_shared_memory(x, y):
+    tile = cuda.shared.array(64, float32)
+    tile[cuda.threadIdx.x - 1] = x[cuda.threadIdx.x]  # BUG: out-of-bounds
+
+
+def atomic_out_of_bounds(x, y):
+    cuda.atomic.add(y, cuda.threadIdx.x + 1, x[cuda.threadIdx.x])  # BUG: out-of-bounds
+
+
+def divides_by_its_index(x, y):
+    y[cuda.threadIdx.x] = 64 // cuda.threadIdx.x  # BUG: undefined-arithmetic
+
+
 def right_in_warps(x, y):
     tile = cuda.shared.array(64, float32)
     other = cuda.shared.array(64, float32)
@@ -189,3 +226,37 @@ def right_bytes(pixels, sums):
     if cuda.threadIdx.x == 0:
         sums[0] = total
         sums[1] = 64 * total
+
+
+def right_counts(x, y):
+    many = cuda.syncthreads_count(x[cuda.threadIdx.x] > 3)
+    all_or_any = cuda.syncthreads_and(x[cuda.threadIdx.x] > 3) + 2 * cuda.syncthreads_or(x[cuda.threadIdx.x] > 3)
+    y[cuda.threadIdx.x] = 10 * many + all_or_any
+
+
+def right_bits(x, y):
+    bits = cuda.ballot_sync(ALL, cuda.laneid in (3, 31))
+    y[cuda.threadIdx.x] = 100 * cuda.popc(bits) + cuda.ffs(bits)
+
+
+def right_integer_atomics(x, y):
+    if cuda.threadIdx.x < 1:
+        y[0], y[1] = 6, 7
+    cuda.syncthreads()
+    cuda.atomic.sub(y, 0, 1)
+    cuda.atomic.max(y, 1, cuda.threadIdx.x)
+
+
+def right_overflow(x, y):
+    y[cuda.threadIdx.x] = x[cuda.threadIdx.x] * float32(3e38) * float32(3e38)
+
+
+# ---- what is wrong before it is a mistake on a GPU
+
+
+def half_an_index(x, y):
+    y[cuda.threadIdx.x] = x[(cuda.threadIdx.x + 1) / 2]
+
+
+def unknown_word(x):
+    x[0] = cuda.match_any_sync(ALL, 1)

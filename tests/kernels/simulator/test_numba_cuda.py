@@ -74,6 +74,15 @@ def test_results():
     assert list(run("right_votes", "random")[1][[0, 32]]) == [2, 3]
     assert list(run("right_dynamic", "random")[1][:2]) == [63, 5]
     assert list(run("right_two_on_one_line", "random")[1]) == list(range(64))
+    assert set(run("right_counts", "random")[1]) == {10 * 60 + 2}
+    assert set(run("right_bits", "random")[1]) == {204}
+    assert set(run("right_overflow", "random")[1][1:]) == {np.inf}
+
+
+def test_atomics():
+    x = np.zeros(64, np.int32)
+    assert simulate(numba_mistakes.right_integer_atomics, 1, 64, x, x, order="random") == ()
+    assert list(x[:3]) == [6 - 64, 63, 0]
 
 
 def test_whole_numbers_are_widened_and_stored_by_their_low_bits():
@@ -90,3 +99,33 @@ def test_wrong_use():
         simulate(numba_mistakes.one_too_far, 1, 1, np.zeros(1), np.zeros(1), order="sideways")
     with pytest.raises(TypeError, match="x expects 2 whole indices; it is "):
         simulate(numba_mistakes.one_too_far, 1, 1, np.zeros((2, 2)), np.zeros(2))
+    with pytest.raises(TypeError, match=r"numba_mistakes.py:\d+: x expects 1 whole indices; it is 0.5"):
+        simulate(numba_mistakes.half_an_index, 1, 1, np.zeros(4), np.zeros(4))
+    with pytest.raises(TypeError, match="one_too_far expects 2 arguments, x, y; there are 3"):
+        simulate(numba_mistakes.one_too_far, 1, 1, np.zeros(4), np.zeros(4), 5)
+    with pytest.raises(TypeError, match="x expects a NumPy array or a number; it is a list"):
+        simulate(numba_mistakes.one_too_far, 1, 1, [1.0], np.zeros(4))
+    with pytest.raises(AttributeError, match=r"does not know cuda.match_any_sync; it knows .*shared, shfl_down_sync"):
+        simulate(numba_mistakes.unknown_word, 1, 1, np.zeros(4))
+
+
+def test_without_greenlet_the_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "greenlet", None)
+    with pytest.raises(ImportError, match="needs greenlet: pip install greenlet"):
+        simulate(numba_mistakes.one_too_far, 1, 1, np.zeros(4), np.zeros(4))
+
+
+def test_a_kernel_inside_of_a_function_and_what_it_calls():
+    from numba import cuda as ours
+
+    @ours.jit(device=True)
+    def doubled(value):
+        return value * 2 + ours.threadIdx.x
+
+    @ours.jit
+    def kernel(x, y):
+        y[ours.threadIdx.x] = doubled(x[ours.threadIdx.x])
+
+    y = np.zeros(5)
+    assert simulate(kernel, 1, 5, np.arange(5.0), y) == ()
+    assert list(y) == [0, 3, 6, 9, 12]
