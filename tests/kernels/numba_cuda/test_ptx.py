@@ -29,3 +29,4 @@ def test_compiles(kernel, given):
         pytest.skip("needs NVIDIA's compiler, which comes with: pip install 'numba-cuda[cu13]'")
     ptx, _ = cuda.compile_ptx(kernel.py_func, tuple(given), cc=(9, 0))
     assert ".visible .entry" in ptx
+    assert ".f64" not in ptx, "a number without float32(...) makes a GPU compute in float64"
