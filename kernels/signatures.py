@@ -13,7 +13,7 @@ from .._device import is_array
 MAX_THREADS = 1024
 
 KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(\w+)[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)'
+    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(?:(\w+)\s*(?=[,)]))?[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)'
 )
 
 SCALARS = {

@@ -111,7 +111,10 @@ def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
     if rung in SANITIZERS:
         if "ThreadSanitizer: unexpected memory mapping" in done.stderr or "Shadow memory range" in done.stderr:
             return "cannot lay out its memory here; where that helps: sysctl vm.mmap_rnd_bits=28"
-        return _reported(done.stderr, path)
+        found = _reported(done.stderr, path)
+        if not found and told is None:
+            return "did not start: " + (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        return found
     if told:
         return [_from_json(given) for given in told["findings"]]
     if done.returncode < 0:
@@ -155,7 +158,7 @@ def _from_json(given: dict) -> Finding:
 
 # ---- what a sanitizer writes -----------------------------------------------------------------------------------------
 
-UNDEFINED = re.compile(r"^(\S+?):(\d+):\d+: runtime error: (.*)$", re.MULTILINE)
+UNDEFINED = re.compile(r"^(.+?):(\d+):\d+: runtime error: (.*)$", re.MULTILINE)
 FRAME = re.compile(r"^\s+#\d+ (\S+).* ([^\s:]+):(\d+)", re.MULTILINE)
 
 

@@ -75,9 +75,12 @@ def difference(name: str, came: np.ndarray, expected: Any, tolerance: float) -> 
     wanted = np.asarray(expected)
     if came.shape != wanted.shape:
         return f"{name} has the shape {came.shape}; the harness expects {wanted.shape}"
-    size = float(np.abs(wanted.astype(np.float64)).max(initial=0.0))
+    given, right = came.astype(np.float64), wanted.astype(np.float64)
+    size = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
     bound = tolerance * max(size, 1e-30) if came.dtype.kind == "f" else 0.0
-    wrong = ~(np.abs(came.astype(np.float64) - wanted.astype(np.float64)) <= bound)
+    with np.errstate(invalid="ignore"):
+        near = np.isfinite(right) & (np.abs(given - right) <= bound)
+    wrong = ~(near | (given == right) | (np.isnan(given) & np.isnan(right)))
     if not wrong.any():
         return None
     first = tuple(int(i) for i in np.argwhere(wrong)[0])

@@ -259,10 +259,8 @@ SIMULATOR_OWN static bool serve_collective(Fiber* warp, int lanes, int lane) {
             return false;
         }
         if (warp[i].state != State::at_collective) return false;
-        if (warp[i].mask != mask || warp[i].collective != warp[lane].collective) {
-            fail_here(Kind::warp_collective, "lanes of one mask are at different warp collectives", &warp[i]);
-            return false;
-        }
+        // Those lanes may have a collective of their own to come before this one.
+        if (warp[i].mask != mask || warp[i].collective != warp[lane].collective) return false;
     }
     if (warp[lane].collective) warp[lane].collective(warp, mask);
     else watch_lanes_in_order(warp, mask);  // __syncwarp
@@ -291,6 +289,11 @@ SIMULATOR_OWN static bool pass_barrier() {
     for (int i = 0; i < thread_count; ++i) {
         const Fiber* fiber = &fibers[i];
         if (fiber->state == State::at_collective) {
+            const Fiber* warp = fiber - fiber->lane;
+            for (int lane = 0; lane < LANES && warp[lane].number < thread_count; ++lane)
+                if (fiber->mask >> lane & 1 && warp[lane].state == State::at_collective &&
+                    (warp[lane].mask != fiber->mask || warp[lane].collective != fiber->collective))
+                    fail_here(Kind::warp_collective, "lanes of one mask are at different warp collectives", &warp[lane]);
             fail_here(Kind::warp_collective, "a warp collective waits for a lane that does not come", fiber);
             return false;
         }

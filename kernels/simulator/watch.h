@@ -262,12 +262,12 @@ SIMULATOR_OWN static int sectors_of(const Request& request) {
 // Shared memory serves 32 banks of 4 bytes a cycle, one word of each: 8-byte accesses go by half warps, 16-byte ones by
 // quarters. Lanes that want the same word share it.
 SIMULATOR_OWN static int wavefronts_of(const Request& request) {
-    const int words = request.size > BANK_BYTES ? int(request.size / BANK_BYTES) : 1, group = LANES / words;
+    const int words = request.size > BANK_BYTES ? int(request.size / BANK_BYTES) : 1, group = words < LANES ? LANES / words : 1;
     int total = 0;
     for (int first = 0; first < LANES; first += group) {
         uint64_t seen[BANKS][LANES];
         int in_bank[BANKS] = {}, most = 0;
-        for (int lane = first; lane < first + group; ++lane) {
+        for (int lane = first; lane < first + group && lane < LANES; ++lane) {
             if (!(request.lanes >> lane & 1)) continue;
             for (int word = 0; word < words; ++word) {
                 const uint64_t address = request.addresses[lane] / BANK_BYTES + uint64_t(word);

@@ -195,7 +195,8 @@ class WatchedModule(SimulatedModule):
         moved = [np.uintp(0) if v is None else v for v in moved]
         ended = self._run(kernel, grid, block, moved, shared_bytes)
         for copy in copies:
-            copy.take_back()
+            if any(isinstance(v, np.ndarray) and v.flags.writeable and copy.holds(v) for v in values):
+                copy.take_back()
         found = (_Found * MAX_FINDINGS)()
         seen = found[: self.library.watch_findings(found)]
         counted = (_Counts * MAX_SITES)()
@@ -312,7 +313,7 @@ class _Source:
             if line.startswith("0x"):
                 frames = told.setdefault(int(line, 16), [])
             else:
-                file, _, number = line.partition(" ")[0].rpartition(":")
+                file, _, number = re.sub(r" \(discriminator \d+\)$", "", line).rpartition(":")
                 frames.append((file, int(number) if number.isdigit() else 0))
         for counter, address in asked.items():
             frames = told[int(address, 16)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from minitorch_cv.kernels.simulator import module
+from minitorch_cv.kernels.simulator import harness, module
 from minitorch_cv.kernels.simulator.watched import GUARD, MemoryCounts, WatchedModule
 
 SOURCE = Path(__file__).with_name("watched.cu")
@@ -72,7 +72,7 @@ def test_a_mistake_is_told_with_its_kind_and_line(kernels, kernel):
     assert any(line in (f.line, f.other_line) for f in seen.findings), seen.findings
 
 
-RIGHT = re.findall(r"void (right_\w+)", SOURCE.read_text(encoding="utf-8"))
+RIGHT = re.findall(r"(right_\w+)\(", SOURCE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("kernel", RIGHT)
@@ -162,3 +162,24 @@ def test_a_float4_is_one_request(kernels):
     seen = kernels.launch("as_vectors", (1,), (64,), [x, y])
     assert seen.counts[COUNTED["as_vectors"]].global_loads == 2
     assert isinstance(seen.total, MemoryCounts) and seen.total.global_stores == 2
+
+
+def test_infinities_and_nan_are_compared_as_what_they_are():
+    wanted = np.array([np.inf, np.nan, 2.0])
+    assert harness.difference("y", np.float32([np.inf, np.nan, 2]), wanted, 1e-5) is None
+    assert "y[2]: 99.0" in (harness.difference("y", np.float32([np.inf, np.nan, 99]), wanted, 1e-5) or "")
+    assert "y[0]: 3.0" in (harness.difference("y", np.float32([3, np.nan, 2]), wanted, 1e-5) or "")
+
+
+def test_a_path_with_a_space_and_an_input_that_cannot_be_written(tmp_path):
+    folder = tmp_path / "my kernels"
+    folder.mkdir()
+    path = folder / "watched.cu"
+    path.write_text(SOURCE.read_text(encoding="utf-8"), encoding="utf-8")
+    x, y = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
+    x.flags.writeable = False
+    seen = WatchedModule(path).launch("neighbours_without_a_barrier", (1,), (64,), [x, y])
+    assert {(f.file, f.other_line is not None) for f in seen.findings} == {(str(path), True)}
+    assert BUGS["neighbours_without_a_barrier"][0] in {f.line for f in seen.findings} | {
+        f.other_line for f in seen.findings
+    }

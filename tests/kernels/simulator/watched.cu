@@ -191,6 +191,26 @@ extern "C" __global__ void right_vectors(const float4* x, float4* y) {
     y[threadIdx.x] = tile[63 - threadIdx.x];
 }
 
+extern "C" __global__ void right_half_warps(const float* x, float* y) {
+    float v = x[threadIdx.x];
+    if (threadIdx.x % 32 >= 16) v += __shfl_down_sync(0xffff0000u, v, 8, 16);  // while the others wait below
+    y[threadIdx.x] = __shfl_sync(0xffffffffu, v, 31);
+}
+
+struct Large { float v[40]; };
+extern "C" __global__ void right_large_elements(const float* x, float* y) {
+    __shared__ Large s[2];
+    if (threadIdx.x == 0) {
+        Large one;
+        for (int i = 0; i < 40; ++i) one.v[i] = x[i];
+        s[1] = one;
+    }
+    __syncthreads();
+    y[threadIdx.x] = s[1].v[threadIdx.x % 40];
+}
+
+extern "C" __global__ void __launch_bounds__(16 * 16) right_bounds(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
+
 // ---- counted
 
 extern "C" __global__ void copied(const float* x, float* y, int stride) {
