@@ -616,22 +616,20 @@ def _serve_collectives(launch: _Launch, alive: list[Thread]) -> bool:
             launch.find("warp-collective", _site_of(thread), "a mask names a lane that does not exist", thread)
             raise Stop
         group = [waiting.get(n) for n in wanted if n < launch.thread_count]
-        if any(other is None for other in group):
-            for n in wanted:
-                waiting.pop(n, None)
+        lanes = [other for other in group if other is not None and _are_together(thread, other)]
+        if len(lanes) < len(group):  # the others may have a collective of their own to come before this one
+            del waiting[thread.number]
             continue
-        lanes = [other for other in group if other is not None]
-        for other in lanes:
-            if (other.mask, other.collective, other.site) != (thread.mask, thread.collective, thread.site):
-                what = "lanes of one mask are at different warp collectives"
-                launch.find("warp-collective", _site_of(other), what, other)
-                raise Stop
         _serve(launch, thread.collective, lanes)
         for other in lanes:
             other.state = "ready"
             del waiting[other.number]
         served = True
     return served
+
+
+def _are_together(one: Thread, other: Thread) -> bool:
+    return (one.mask, one.collective, one.site) == (other.mask, other.collective, other.site)
 
 
 def _serve(launch: _Launch, collective: str, lanes: list[Thread]) -> None:
@@ -660,6 +658,13 @@ def _pass_barrier(launch: _Launch, alive: list[Thread]) -> None:
     first = alive[0]
     for thread in alive:
         if thread.state == "at collective":
+            for other in alive:
+                same_warp = other.number // LANES == thread.number // LANES
+                named = same_warp and thread.mask >> other.lane & 1
+                if named and other.state == "at collective" and not _are_together(thread, other):
+                    what = "lanes of one mask are at different warp collectives"
+                    launch.find("warp-collective", _site_of(other), what, other)
+                    raise Stop
             what = "a warp collective waits for a lane that does not come"
             launch.find("warp-collective", _site_of(thread), what, thread)
             raise Stop

@@ -13,7 +13,7 @@
 
 namespace simulator {
 
-constexpr int SLOTS = 6, MAX_REGIONS = 512, MAX_FINDINGS = 256, MAX_SUSPECTS = 1024, MAX_SITES = 4096, MAX_CHANNELS = 256, MAX_ACQUIRED = 64;
+constexpr int SLOTS = 6, MAX_REGIONS = 512, MAX_FINDINGS = 256, MAX_SUSPECTS = 1024, MAX_SITES = 16384, MAX_CHANNELS = 4096, MAX_ACQUIRED = 4096;
 constexpr uint64_t DESTINATION = 1ull << 63;  // marks the place of a cp.async as that of its write
 constexpr int SECTOR_BYTES = 32, BANKS = 32, BANK_BYTES = 4;
 
@@ -524,6 +524,11 @@ SIMULATOR_INSTRUMENT void* __tsan_memcpy(void* to, const void* from, size_t n) {
     simulator::touch_from(from, n, simulator::READ, __builtin_return_address(0));
     simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));
     return memcpy(to, from, n);
+}
+SIMULATOR_INSTRUMENT void* __tsan_memmove(void* to, const void* from, size_t n) {
+    simulator::touch_from(from, n, simulator::READ, __builtin_return_address(0));
+    simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));
+    return memmove(to, from, n);
 }
 SIMULATOR_INSTRUMENT void* __tsan_memset(void* to, int value, size_t n) {
     simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));

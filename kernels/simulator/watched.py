@@ -134,7 +134,7 @@ class _Counts(ctypes.Structure):
     ]
 
 
-MAX_FINDINGS, MAX_SITES = 256, 4096  # as in watch.h
+MAX_FINDINGS, MAX_SITES = 256, 16384  # as in watch.h
 
 
 class WatchedModule(SimulatedModule):

@@ -260,3 +260,10 @@ def half_an_index(x, y):
 
 def unknown_word(x):
     x[0] = cuda.match_any_sync(ALL, 1)
+
+
+def right_half_warps(x, y):
+    value = x[cuda.threadIdx.x]
+    if cuda.laneid >= 16:
+        cuda.syncwarp(0xFFFF0000)  # while the others wait below
+    y[cuda.threadIdx.x] = cuda.shfl_sync(ALL, value, 31)
