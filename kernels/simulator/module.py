@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
 
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
+
+
+LOCK = threading.RLock()
+"""A library's fibers, and what it has found, are those of one launch."""
 
 
 class KernelError(RuntimeError):
@@ -111,13 +116,15 @@ class SimulatedModule:
         pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
         function = getattr(self.library, f"launch_{kernel}")
         function.restype = ctypes.c_char_p
-        told = function(
-            pointers,
-            (ctypes.c_uint * 6)(*_shape(grid, block)),
-            ctypes.c_size_t(shared_bytes),
-            ctypes.c_int(self.order),
-            ctypes.c_uint64(self.seed),
-        )
+        shape = (ctypes.c_uint * 6)(*_shape(grid, block))
+        with LOCK:
+            told = function(
+                pointers,
+                shape,
+                ctypes.c_size_t(shared_bytes),
+                ctypes.c_int(self.order),
+                ctypes.c_uint64(self.seed),
+            )
         if not told:
             return None
         kind, what, at_block, thread, file, line = told.decode().split("\t")

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..signatures import Signature
 from .finding import KINDS, Finding
-from .module import HERE, SimulatedModule, compiler
+from .module import HERE, LOCK, SimulatedModule, compiler
 
 GUARD = 1 << 20
 """Bytes before and after each array; an access that misses by more is told without the array's name."""
@@ -178,6 +178,19 @@ class WatchedModule(SimulatedModule):
         except ValueError as error:
             what = str(error).removeprefix(f"{kernel}: ")
             return Observation((Finding("launch", kernel, ORIGIN, ORIGIN, str(self.path), signature.line, what),), {})
+        with LOCK:
+            return self._observed(kernel, grid, block, values, shared_bytes, reached)
+
+    def _observed(
+        self,
+        kernel: str,
+        grid: Sequence[int],
+        block: Sequence[int],
+        values: Sequence[Any],
+        shared_bytes: int,
+        reached: Sequence[np.ndarray],
+    ) -> Observation:
+        signature = self._signature(kernel)
         copies = _copied(values)
         shared = self.library.watch_shared()
         spans = [Region(_name(c, signature, values), c.begin, c.end - c.begin, c.itemsize) for c in copies]

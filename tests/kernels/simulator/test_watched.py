@@ -1,6 +1,7 @@
 """The watched build: each mistake is told with its kind and line, and only mistakes; requests are counted."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,12 @@ def test_a_path_with_a_space_and_an_input_that_cannot_be_written(tmp_path):
     assert BUGS["neighbours_without_a_barrier"][0] in {f.line for f in seen.findings} | {
         f.other_line for f in seen.findings
     }
+
+
+def test_threads_of_python_may_launch_at_once(kernels):
+    def run(n):
+        return observe(kernels, "right_reuse" if n % 2 else "neighbours_without_a_barrier")[0].findings
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, range(40)))
+    assert all(bool(findings) == (n % 2 == 0) for n, findings in enumerate(found))
