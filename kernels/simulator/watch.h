@@ -59,7 +59,7 @@ struct Site {                   // an instruction that touches memory
 
 struct Unwritten { int region; uint64_t index, address; size_t size; Access access; uint8_t bytes; };  // what was read
 
-struct Released { uint32_t epoch; uint32_t threads[MAX_THREADS / 32]; bool any; };
+struct Released { uint32_t epoch; uint32_t* times; };  // up to when each thread has released, 0 for not at all
 struct Channel { uint64_t address; Released* by_block; };                       // an atomic after a fence
 struct Acquired { int channel; uint32_t epoch; uint32_t threads[MAX_THREADS / 32]; };
 
@@ -159,11 +159,12 @@ SIMULATOR_OWN static void set_bit(uint32_t* bits, int i) { bits[i / 32] |= 1u <<
 SIMULATOR_OWN static bool handed_over(const Access& before) {  // by a fence and an atomic, to an atomic of this block
     for (int i = 0; i < acquired_count; ++i) {
         const Acquired& a = acquired[i];
+        if (before.block == block_number && a.epoch != epoch) continue;  // a barrier orders the epochs of one block
         if (a.epoch == epoch && !has_bit(a.threads, current->number)) continue;
         const Released& released = channels[a.channel].by_block[before.block - 1];
-        if (!released.any) continue;
+        if (!released.times) continue;
         if (before.epoch < released.epoch) return true;
-        if (before.epoch == released.epoch && has_bit(released.threads, before.thread)) return true;
+        if (before.epoch == released.epoch && before.time <= released.times[before.thread]) return true;
     }
     return false;
 }
@@ -188,10 +189,7 @@ SIMULATOR_OWN static int channel_at(uint64_t address, bool make) {
 
 SIMULATOR_OWN static void acquire(int channel) {
     for (int i = 0; i < acquired_count; ++i)
-        if (acquired[i].channel == channel) {
-            if (acquired[i].epoch == epoch) set_bit(acquired[i].threads, current->number);
-            return;
-        }
+        if (acquired[i].channel == channel && acquired[i].epoch == epoch) return set_bit(acquired[i].threads, current->number);
     if (acquired_count == MAX_ACQUIRED) return;
     Acquired& a = acquired[acquired_count++];
     memset(&a, 0, sizeof a);
@@ -201,9 +199,11 @@ SIMULATOR_OWN static void acquire(int channel) {
 
 SIMULATOR_OWN static void release(int channel) {
     Released& r = channels[channel].by_block[block_number - 1];
-    if (r.epoch != epoch) memset(r.threads, 0, sizeof r.threads);
-    r.any = true, r.epoch = epoch;
-    set_bit(r.threads, current->number);
+    if (!r.times) r.times = static_cast<uint32_t*>(calloc(size_t(thread_count), sizeof(uint32_t)));
+    if (!r.times) abort();
+    if (r.epoch != epoch) memset(r.times, 0, size_t(thread_count) * sizeof(uint32_t));
+    r.epoch = epoch;
+    r.times[current->number] = clocks[current->number][current->lane]++;  // what it does from now on is not released
 }
 
 // ---- requests of a warp ----------------------------------------------------------------------------------------------
@@ -442,7 +442,6 @@ SIMULATOR_OWN static void watch_copy_arrives(const Copy& copy) {
 // ---- what the scheduler tells ----------------------------------------------------------------------------------------
 
 SIMULATOR_OWN static void watch_launch_begins() {
-    for (int i = 0; i < channel_count; ++i) free(channels[i].by_block);
     finding_count = channel_count = touched_count = suspect_count = 0;
     memset(sites, 0, sizeof sites);
     block_total = uint64_t(grid.x) * grid.y * grid.z;
@@ -461,6 +460,11 @@ SIMULATOR_OWN static void watch_launch_begins() {
 
 SIMULATOR_OWN static void watch_launch_ends() {
     for (int i = 0; i < region_count; ++i) munmap(cells[i], ((regions[i].end - regions[i].begin) / 4 + 1) * sizeof(Cell));
+    for (int i = 0; i < channel_count; ++i) {
+        for (uint64_t b = 0; b < block_total; ++b) free(channels[i].by_block[b].times);
+        free(channels[i].by_block);
+    }
+    channel_count = 0;
     for (Site& site : sites) free(site.requests), site.requests = nullptr, site.held = site.used = 0;
 }
 

@@ -47,6 +47,20 @@ extern "C" __global__ void last_block_without_fence(const float* x, float* y, fl
         for (int i = 0; i < gridDim.x; ++i) y[0] += parts[i];  // BUG: race
 }
 
+extern "C" __global__ void written_after_the_block_released(float* y, unsigned* count, float* parts) {
+    __threadfence();
+    const unsigned ticket = atomicAdd(count, 1);
+    if (ticket == 0) *parts = 5.0f;
+    else y[blockIdx.x * blockDim.x + threadIdx.x] = *parts;  // BUG: race
+}
+
+extern "C" __global__ void acquired_before_it_was_written(float* y, unsigned* count, float* parts) {
+    if (threadIdx.x == 0) { __threadfence(); atomicAdd(count, 1); }
+    __syncthreads();
+    if (threadIdx.x == 0) { *parts = 1.0f; __threadfence(); atomicAdd(count, 1); }
+    if (threadIdx.x == 63) *y = *parts;  // BUG: race
+}
+
 extern "C" __global__ void plain_beside_atomic(float* y) {
     __shared__ float sum;
     if (threadIdx.x == 0) sum = 0.0f;
