@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-COMMENT = re.compile(r"/\*\s*harness\s*\n(.*?)\*/", re.DOTALL)
+COMMENT = re.compile(r"/\*\s*harness:?\s*\n(.*?)\*/", re.DOTALL)
 
 
 class HarnessError(ValueError):

@@ -67,6 +67,8 @@ def _argument(module: SimulatedModule, launch: harness.Launch, name: str) -> np.
 
 
 def _of_the_whole(kind: str, module: SimulatedModule, launch: harness.Launch, what: str) -> Finding:
+    if launch.kernel not in module.signatures:
+        raise harness.HarnessError(what + '; a kernel is declared extern "C" __global__ void, and is no template')
     line = module.signatures[launch.kernel].line
     return Finding(kind, launch.kernel, None, None, str(module.path.resolve()), line, what)
 
