@@ -61,6 +61,16 @@ extern "C" __global__ void acquired_before_it_was_written(float* y, unsigned* co
     if (threadIdx.x == 63) *y = *parts;  // BUG: race
 }
 
+extern "C" __global__ void block_fenced_before_its_lanes_met(const float* x, float* y, float* parts, unsigned* count) {
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    if (threadIdx.x % 32 == 0) __threadfence();
+    __syncwarp();
+    unsigned before = 0;
+    if (threadIdx.x % 32 == 0) before = atomicAdd(count, 1);
+    if (before == 3)
+        for (int i = 0; i < 128; ++i) y[0] += parts[i];  // BUG: race
+}
+
 extern "C" __global__ void plain_beside_atomic(float* y) {
     __shared__ float sum;
     if (threadIdx.x == 0) sum = 0.0f;
@@ -177,6 +187,30 @@ extern "C" __global__ void right_last_block(const float* x, float* y, float* par
     __syncthreads();
     if (is_last)
         for (int b = 0; b < gridDim.x; ++b) y[threadIdx.x] += parts[b * blockDim.x + threadIdx.x];
+}
+
+extern "C" __global__ void right_last_warp_of_blocks(const float* x, float* y, float* parts, unsigned* count) {
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    __syncwarp();
+    unsigned before = 0;
+    if (threadIdx.x % 32 == 0) {
+        __threadfence();  // for the whole warp
+        before = atomicAdd(count, 1);
+    }
+    __syncwarp();
+    before = __shfl_sync(0xffffffffu, before, 0);
+    if (before == 2 * gridDim.x - 1)
+        for (int i = threadIdx.x % 32; i < 128; i += 32) y[threadIdx.x % 32] += parts[i];
+}
+
+extern "C" __global__ void right_part_of_a_block(const float* x, float* y, float* parts, unsigned* count) {
+    if (threadIdx.x == 32) {
+        parts[blockIdx.x] = x[1 + blockIdx.x];
+        __threadfence();
+    }
+    y[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f;  // of no interest to the other block, and not behind a fence
+    __syncthreads();
+    if (threadIdx.x == 0 && atomicAdd(count, 1) == 1) y[blockIdx.x * blockDim.x] = parts[0] + parts[1];
 }
 
 extern "C" __global__ void right_bytes(unsigned char* y) {
