@@ -302,3 +302,12 @@ static inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigne
 static inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SIMULATOR_CALLER) {
     simulator::multiply(simulator::multiply_bf16, d, a, b, file, line);
 }
+
+// ---- g++, and clang++ before 15, instrument no call of these in a kernel -------------------------------------------------
+
+#ifdef CUDA_SIMULATOR_WATCHED
+namespace std { using ::__tsan_memcpy; using ::__tsan_memmove; using ::__tsan_memset; }
+#define memcpy __tsan_memcpy
+#define memmove __tsan_memmove
+#define memset __tsan_memset
+#endif

@@ -117,6 +117,21 @@ extern "C" __global__ void atomic_too_far(float* y) {
     atomicAdd(&y[64 + threadIdx.x], 1.0f);  // BUG: out-of-bounds
 }
 
+extern "C" __global__ void set_too_far(float* y, int bits) {
+    if (threadIdx.x == 0) memset(y, 0, 257 * sizeof(float) * bits);  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void set_without_a_barrier(float* y) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) memset(tile, 0, sizeof tile);
+    y[threadIdx.x] = tile[threadIdx.x];  // BUG: race
+}
+
+extern "C" __global__ void copied_before_it_was_written(float* y, int bits) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) std::memcpy(y, tile, sizeof(float) * bits);  // BUG: uninitialised-read
+}
+
 extern "C" __global__ void vector_off_its_alignment(const float* x, float* y) {
     const float4 v = *reinterpret_cast<const float4*>(x + 1);  // BUG: misaligned
     y[threadIdx.x] = v.x + v.y + v.z + v.w;
@@ -211,6 +226,18 @@ extern "C" __global__ void right_part_of_a_block(const float* x, float* y, float
     y[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f;  // of no interest to the other block, and not behind a fence
     __syncthreads();
     if (threadIdx.x == 0 && atomicAdd(count, 1) == 1) y[blockIdx.x * blockDim.x] = parts[0] + parts[1];
+}
+
+extern "C" __global__ void right_words_of_c(const float* x, float* y, int rows) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) {
+        memset(tile, 0, rows % 64 * sizeof(float));
+        memcpy(&tile[63], &x[63], sizeof(float));
+    }
+    __syncthreads();
+    float own;
+    std::memmove(&own, &tile[threadIdx.x], sizeof own);
+    y[threadIdx.x] = own + 1.0f;
 }
 
 extern "C" __global__ void right_bytes(unsigned char* y) {
