@@ -332,19 +332,31 @@ SIMULATOR_OWN static void race(int region, uint64_t address, size_t size, const 
 }
 
 SIMULATOR_OWN static void tell_unwritten(const Unwritten& read) {
-    if (!(cells[read.region][read.index].written_in == block_number) || read.bytes & ~cells[read.region][read.index].written) {
-        Fiber* interrupted = current;
-        current = &fibers[read.access.thread];
-        Found* found = find(Kind::uninitialised_read, sites[read.access.site].where, 0, nullptr, 0);
-        if (found) describe(found, read.region, read.address, read.size, read.access.kind);
-        current = interrupted;
-    }
+    Fiber* interrupted = current;
+    current = &fibers[read.access.thread];
+    Found* found = find(Kind::uninitialised_read, sites[read.access.site].where, 0, nullptr, 0);
+    if (found) describe(found, read.region, read.address, read.size, read.access.kind);
+    current = interrupted;
 }
 
-// Memory that is written before the next barrier, by a thread that came later, is in a race, and told as such.
+// Memory that is written before the next barrier, by a thread that nothing puts behind the read, is in a race, and told
+// as such.
 SIMULATOR_OWN static void tell_suspects() {
-    for (int i = 0; i < suspect_count; ++i) tell_unwritten(suspects[i]);
+    for (int i = 0; i < suspect_count; ++i) {
+        const Cell& cell = cells[suspects[i].region][suspects[i].index];
+        if (cell.written_in != block_number || suspects[i].bytes & ~cell.written) tell_unwritten(suspects[i]);
+    }
     suspect_count = 0;
+}
+
+// As in "s[i] += x", or by an atomic.
+SIMULATOR_OWN static void tell_suspects_before_a_write(int region, uint64_t index, uint8_t bytes) {
+    for (int i = 0; i < suspect_count; ++i) {
+        const Unwritten& read = suspects[i];
+        if (read.region != region || read.index != index || !(read.bytes & bytes) || !is_ordered(read.access)) continue;
+        tell_unwritten(read);
+        suspects[i--] = suspects[--suspect_count];
+    }
 }
 
 SIMULATOR_OWN static void suspect(const Unwritten& read) {
@@ -368,7 +380,10 @@ SIMULATOR_OWN static void touch_cell(int region, uint64_t index, uint64_t addres
             return;
         }
         if (now.kind & READ && now.bytes & ~cell.written) suspect({region, index, address, size, now, uint8_t(now.bytes & ~cell.written)});
-        if (now.kind & WRITE) cell.written |= now.bytes;
+        if (now.kind & WRITE) {
+            tell_suspects_before_a_write(region, index, now.bytes);
+            cell.written |= now.bytes;
+        }
     }
     for (Access& before : cell.slots) {
         if (!before.kind) continue;

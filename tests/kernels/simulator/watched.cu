@@ -86,6 +86,19 @@ extern "C" __global__ void never_written(const float* x, float* y) {
     y[threadIdx.x] = tile[threadIdx.x + 1];  // BUG: uninitialised-read
 }
 
+extern "C" __global__ void added_to_what_was_never_written(const float* x, float* y) {
+    __shared__ float sums[64];
+    sums[threadIdx.x] += x[threadIdx.x];  // BUG: uninitialised-read
+    y[threadIdx.x] = sums[threadIdx.x];
+}
+
+extern "C" __global__ void counted_from_what_was_never_written(float* y) {
+    __shared__ unsigned sum;
+    atomicAdd(&sum, 1);  // BUG: uninitialised-read
+    __syncthreads();
+    y[threadIdx.x] = sum;
+}
+
 extern "C" __global__ void one_too_far(const float* x, float* y) {
     y[threadIdx.x] = x[threadIdx.x + 1];  // BUG: out-of-bounds
 }
