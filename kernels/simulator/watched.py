@@ -148,7 +148,8 @@ class WatchedModule(SimulatedModule):
         """
         checks = "alignment,signed-integer-overflow,shift-exponent,integer-divide-by-zero"
         if "clang" in Path(compiler()).name:
-            return ("-DCUDA_SIMULATOR_WATCHED", "-O1", f"-fsanitize=thread,array-bounds,{checks}")
+            both = ("-mllvm", "-tsan-instrument-read-before-write=1")  # of "s[i] += x", the read too
+            return ("-DCUDA_SIMULATOR_WATCHED", "-O1", f"-fsanitize=thread,array-bounds,{checks}", *both)
         return ("-DCUDA_SIMULATOR_WATCHED", "-O1", "-fno-tree-sra", f"-fsanitize=thread,bounds,{checks}")
 
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
