@@ -22,7 +22,10 @@ from ..signatures import Signature, read_signatures
 from .finding import KINDS, Finding, Place
 
 HERE = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+FLAGS = (
+    *("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w"),
+    "-fstack-clash-protection",  # a stack that overflows meets its guard
+)
 ORDERS = ("forward", "reverse", "random")
 MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
@@ -70,6 +73,9 @@ class SimulatedModule:
     instrumentation: tuple[str, ...] = ()
     """What the compiler is told besides, but the linker is not."""
 
+    stacks: int | None = None
+    """Where those of the threads lie, of all modules, once the first one has made them."""
+
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
         if order not in ORDERS:
             raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
@@ -78,6 +84,12 @@ class SimulatedModule:
         self.signatures = read_signatures(text)
         library = _built(self.path, text, tuple(self.signatures), tuple(options), self.instrumentation)
         self.library = ctypes.CDLL(str(library))
+        use_stacks = self.library.use_stacks
+        use_stacks.restype = ctypes.c_void_p
+        with LOCK:
+            SimulatedModule.stacks = use_stacks(ctypes.c_void_p(SimulatedModule.stacks))
+        if not SimulatedModule.stacks:
+            raise MemoryError("the simulator finds no address space for the stacks of 1024 threads, of 640 KB each")
 
     def launch(
         self,
@@ -129,7 +141,13 @@ class SimulatedModule:
             return None
         kind, what, at_block, thread, file, line = told.decode().split("\t")
         return Finding(
-            KINDS[int(kind)], kernel, _place(at_block), _place(thread), file or str(self.path), int(line), what
+            KINDS[int(kind)],
+            kernel,
+            _place(at_block),
+            _place(thread),
+            file or str(self.path),
+            int(line) or self._signature(kernel).line,
+            what,
         )
 
     def _check(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> None:

@@ -137,12 +137,9 @@ SIMULATOR_OWN static int region_of(uint64_t address) {
     return -1;
 }
 
-SIMULATOR_OWN static bool is_private(uint64_t address) {  // of the thread's own stack, or of the simulator
-    for (int i = -1; i < thread_count; ++i) {
-        const uint64_t stack = reinterpret_cast<uint64_t>(i < 0 ? current->stack : fibers[i].stack);
-        if (address >= stack && address < stack + STACK_BYTES) return true;
-    }
-    return address >= image_begin && address < image_end;
+SIMULATOR_OWN static bool is_private(uint64_t address) {  // of a thread's stack, or of the simulator
+    return address - reinterpret_cast<uint64_t>(stacks) < MAX_THREADS * STACK_STRIDE ||
+           (address >= image_begin && address < image_end);
 }
 
 SIMULATOR_OWN static void out_of_bounds(uint64_t address, size_t size, uint32_t access, uint64_t where) {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from minitorch_cv.kernels.simulator import module
 from minitorch_cv.kernels.simulator.module import KernelError, SimulatedModule
+from minitorch_cv.kernels.simulator.watched import WatchedModule
 
 SOURCE = Path(__file__).with_name("mistakes.cu")
 LINES = {
@@ -40,6 +41,8 @@ def floats(n):
         ("not_in_its_mask", "a lane is not in the mask that it passes"),
         ("never_waited_for", "cp.async is still under way at the end of the kernel"),
         ("copy_off_its_alignment", "cp.async of 16 bytes from or to an address that is no multiple of 16"),
+        ("calls_itself_without_end", "a thread needs more than 512 KB of local memory, or calls itself without end"),
+        ("too_much_local_memory", "a thread needs more than 512 KB of local memory, or calls itself without end"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(kernels, kernel, message):
@@ -66,6 +69,17 @@ def test_behind_a_mistake_the_next_launch_is_right(kernels):
         kernels.launch("early_exit", (1,), (64,), [x, y])
     kernels.launch("turned_round", (1,), (64,), [x, y], shared_bytes=256)
     np.testing.assert_array_equal(y, x[::-1])
+
+
+def test_half_a_megabyte_of_local_memory_is_there(kernels):
+    x, y = np.arange(64, dtype=np.float32), floats(64)
+    for _ in range(2):
+        with pytest.raises(KernelError):
+            kernels.launch("calls_itself_without_end", (1,), (64,), [x, y])
+        kernels.launch("much_local_memory", (2,), (64,), [x, y])
+        np.testing.assert_array_equal(y, 2 * x)
+    seen = WatchedModule(SOURCE).launch("calls_itself_without_end", (1,), (64,), [x, y])
+    assert [(f.kind, f.line) for f in seen.findings] == [("out-of-bounds", LINES["calls_itself_without_end"])]
 
 
 def test_shared_memory_is_nan_before_each_block(kernels):
