@@ -18,8 +18,10 @@
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ SIMULATOR_SHARED
-// "extern __shared__ T name[];" becomes this before it is compiled.
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(simulator::dynamic_shared)
+// "extern __shared__ T name[];" becomes this before it is compiled: where it stands outside of kernels, the memory is not
+// there yet.
+#define SIMULATOR_DYNAMIC(T, name) T* const& name = reinterpret_cast<T* const&>(simulator::dynamic_shared)
 
 // ---- vector types --------------------------------------------------------------------------------------------------
 

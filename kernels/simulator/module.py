@@ -30,7 +30,8 @@ ORDERS = ("forward", "reverse", "random")
 MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
 
-DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
+ALIGNED = r"(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
+DYNAMIC = re.compile(rf"extern\s+{ALIGNED}__shared__\s+{ALIGNED}([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
 
 LOCK = threading.RLock()
@@ -192,7 +193,7 @@ def _built(
         [
             f'#include "{HERE / "cuda.h"}"',
             f'#line 1 "{path.resolve()}"',
-            DYNAMIC.sub(r"DYN_SHARED(\1, \2);", text),
+            DYNAMIC.sub(r"SIMULATOR_DYNAMIC(\1, \2);", text),
             *(f"SIMULATOR_EXPORT({name})" for name in kernels),
             "",
         ]

@@ -1,5 +1,7 @@
 // Kernels with one mistake each, at the line that is marked, and kernels without one that look as if they had.
 
+extern __shared__ __align__(sizeof(float4)) float of_the_file[];
+
 // ---- mistakes
 
 extern "C" __global__ void neighbours_without_a_barrier(const float* x, float* y) {
@@ -124,6 +126,12 @@ extern "C" __global__ void too_little_dynamic(const float* x, float* y) {
     s[threadIdx.x] = x[threadIdx.x];  // BUG: out-of-bounds
     __syncthreads();
     y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void too_little_for_the_file(const float* x, float* y) {
+    of_the_file[threadIdx.x] = x[threadIdx.x];  // BUG: out-of-bounds
+    __syncthreads();
+    y[threadIdx.x] = of_the_file[threadIdx.x];
 }
 
 extern "C" __global__ void atomic_too_far(float* y) {
@@ -270,6 +278,13 @@ extern "C" __global__ void right_reuse(const float* x, float* y) {
     words[threadIdx.x] = threadIdx.x;
     __syncthreads();
     y[threadIdx.x] = v + words[63 - threadIdx.x];
+}
+
+__device__ float turned_round_of_the_file() { return of_the_file[31 - threadIdx.x % 32]; }
+extern "C" __global__ void right_for_the_file(const float* x, float* y) {
+    if (threadIdx.x < 32) of_the_file[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = turned_round_of_the_file() + reinterpret_cast<float4*>(of_the_file + 4)->x;
 }
 
 extern "C" __global__ void right_vectors(const float4* x, float4* y) {
