@@ -312,7 +312,7 @@ extern "C" __global__ void right_large_elements(const float* x, float* y) {
     y[threadIdx.x] = s[1].v[threadIdx.x % 40];
 }
 
-extern "C" __global__ void __launch_bounds__(16 * 16) right_bounds(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
+extern "C" __global__ void __launch_bounds__((4 + (4)) * 16, 1) right_bounds(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
 
 // ---- counted
 
