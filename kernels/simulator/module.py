@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import cache_root
+from ..cache import included, trusted_folder
 from ..signatures import Signature, read_signatures
 from .finding import KINDS, Finding, Place
 
@@ -60,9 +61,12 @@ def compiler() -> str:
     )
 
 
-def folder() -> Path:
-    """Where built kernels are kept: $MINITORCH_CV_CACHE, or the user's cache."""
-    return cache_root() / "simulator"
+@functools.cache
+def _own_folder() -> Path:
+    """For this process alone, where none may be kept."""
+    folder = tempfile.mkdtemp(prefix="minitorch-cv-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class SimulatedModule:
@@ -188,7 +192,6 @@ def _built(
     path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...], instrumentation: tuple[str, ...]
 ) -> Path:
     """The library of these kernels, built if it is not there already."""
-    headers = [*sorted(HERE.glob("*.h")), *sorted(path.parent.glob("*.h"))]
     source = "\n".join(
         [
             f'#include "{HERE / "cuda.h"}"',
@@ -198,23 +201,19 @@ def _built(
             "",
         ]
     )
-    parts = [
-        source,
-        *(header.read_text(encoding="utf-8") for header in headers),
-        compiler(),
-        *FLAGS,
-        *options,
-        *instrumentation,
-    ]
+    path = path.resolve()
+    parts = [source, *included(source, path.parent).values(), compiler(), *FLAGS, *options, *instrumentation]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    library = folder() / f"{path.stem}-{key}.so"
+    folder, name = trusted_folder("simulator"), f"{path.stem}-{key}.so"
+    if not folder or not ((folder / name).exists() or os.access(folder, os.W_OK)):
+        folder = _own_folder()
+    library = folder / name
     if library.exists():
         return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as building:
-        unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / library.name
+    with tempfile.TemporaryDirectory(dir=folder) as building:
+        unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / name
         unit.write_text(source, encoding="utf-8")
-        include = ["-I", str(path.resolve().parent)]
+        include = ["-I", str(path.parent)]
         compiled = unit.with_suffix(".o")
         for command in (
             [compiler(), *FLAGS, *options, *instrumentation, *include, "-c", "-o", str(compiled), str(unit)],

@@ -1,5 +1,6 @@
 """The simulator: mistakes that stop a kernel are told with block, thread, file and line; right kernels compute."""
 
+import os
 import re
 from pathlib import Path
 
@@ -182,6 +183,32 @@ def test_a_source_that_does_not_compile(tmp_path):
     with pytest.raises(KernelError, match=r"(?s)wrong.cu does not compile:.*wrong.cu:2:12: error: .*z") as caught:
         SimulatedModule(path)
     assert "simulator" not in str(caught.value).partition("error")[0]
+
+
+def test_a_header_that_changes_is_compiled_anew(tmp_path):
+    (tmp_path / "deep").mkdir()
+    header, path = tmp_path / "deep" / "number.h", tmp_path / "kernels" / "k.cu"
+    path.parent.mkdir()
+    path.write_text(
+        '#include "../deep/number.h"\nextern "C" __global__ void k(float* y) { y[0] = NUMBER; }\n', encoding="utf-8"
+    )
+    for number in (3, 5):
+        header.write_text(f"#define NUMBER {number}\n", encoding="utf-8")
+        y = floats(1)
+        SimulatedModule(path).launch("k", (1,), (1,), [y])
+        assert y[0] == number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX permissions")
+def test_a_library_is_not_taken_from_where_others_write(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINITORCH_CV_CACHE", str(tmp_path))
+    path = tmp_path / "k.cu"
+    path.write_text('extern "C" __global__ void k(float* y) { y[0] = 1.0f; }\n', encoding="utf-8")
+    kept = Path(SimulatedModule(path).library._name)
+    assert kept.parent == tmp_path / "simulator"
+    kept.parent.chmod(0o777)
+    for _ in range(2):
+        assert Path(SimulatedModule(path).library._name).parent not in (kept.parent, tmp_path)
 
 
 def test_without_a_compiler_the_package_is_named(monkeypatch):
