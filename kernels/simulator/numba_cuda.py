@@ -189,7 +189,7 @@ class _Launch:
         self.shared: dict[tuple, Watched] = {}
         self.dynamic: Memory | None = None
         self.dynamic_data = np.empty(0)
-        self.suspects: list[tuple[Watched, tuple[int, ...], int, Site, Thread]] = []  # reads of what is yet unwritten
+        self.suspects: list[tuple[Watched, tuple[int, ...], int, Access]] = []  # reads of what is yet unwritten
         self.fenced = Fenced()  # by all threads, before the last barrier
         self.released: dict[int, list[tuple[int, Fenced]]] = {}  # by a block, with an atomic on an address
         self.acquired: list[tuple[int, Fenced, int, set[int]]] = []  # in an epoch, by threads
@@ -228,11 +228,12 @@ class _Launch:
         assert memory is not None
         now = Access(self.block_number, self.epoch, thread.clock[thread.lane], thread.number, site, DID[verb])
         if memory.is_shared and verb != "writes" and address not in memory.written:
-            self.suspects.append((array, place, address, site, thread))
+            self.suspects.append((array, place, address, now))
         if verb == "reads":
             own, against = memory.reads, (memory.writes, memory.atomics)
         elif verb == "writes":
             own, against = memory.writes, (memory.reads, memory.writes, memory.atomics)
+            self.tell_suspects(before_a_write_to=(memory, address))
             memory.written.add(address)
         else:
             own, against = memory.atomics, (memory.reads, memory.writes)
@@ -261,14 +262,23 @@ class _Launch:
             other = f"another block {at}: nothing orders the two blocks"
         self.find("race", site, f"{verb} {element}, which {other}", other=before)
 
-    def tell_suspects(self) -> None:
-        """What is unwritten at a barrier was read unwritten; what was written meanwhile is a race, and told so."""
-        for array, place, address, site, thread in self.suspects:
-            if array._memory is not None and address not in array._memory.written:
+    def tell_suspects(self, before_a_write_to: tuple[Memory, int] | None = None) -> None:
+        """What is unwritten at a barrier was read unwritten, and so was what a write behind the read comes to.
+
+        What a thread writes that nothing puts behind the read is a race, and told so.
+        """
+        kept = []
+        for suspect in self.suspects:
+            array, place, address, access = suspect
+            memory = array._memory
+            assert memory is not None
+            if before_a_write_to and not (before_a_write_to == (memory, address) and self.is_ordered(access)):
+                kept.append(suspect)
+            elif address not in memory.written:
                 what = f"reads {array._element(place)}, which no thread of this block has written"
-                self.find("uninitialised-read", site, what, thread)
-                array._memory.written.add(address)  # told once
-        self.suspects.clear()
+                self.find("uninitialised-read", access.site, what, self.threads[access.thread])
+                memory.written.add(address)  # told once
+        self.suspects = kept
 
     def pass_barrier(self) -> None:
         self.tell_suspects()

@@ -149,6 +149,12 @@ def blocks_fenced_before_their_lanes_met(x, y, results, count):
             y[0] += results[i]  # BUG: race
 
 
+def added_to_what_was_never_written(x, y):
+    sums = cuda.shared.array(64, float32)
+    sums[cuda.threadIdx.x] += x[cuda.threadIdx.x]  # BUG: uninitialised-read
+    y[cuda.threadIdx.x] = sums[cuda.threadIdx.x]
+
+
 def only_half_counts(x, y):
     if cuda.threadIdx.x < 32:
         y[cuda.threadIdx.x] = cuda.syncthreads_count(x[cuda.threadIdx.x] > 3)  # BUG: divergent-barrier
