@@ -202,7 +202,7 @@ SIMULATOR_OWN static bool has_fenced() { return fenced[current->number].epoch ||
 
 SIMULATOR_OWN static void release(int channel) {
     Released& r = channels[channel].by_block[block_number - 1];
-    if (!r.times) r.times = static_cast<uint32_t*>(calloc(MAX_THREADS, sizeof(uint32_t)));
+    if (!r.times) r.times = static_cast<uint32_t*>(calloc(size_t(thread_count + LANES), sizeof(uint32_t)));
     if (!r.times) abort();
     const Fenced& own = fenced[current->number];
     raise_to(r.epoch, own.epoch);
