@@ -12,8 +12,11 @@ from .._device import is_array
 
 MAX_THREADS = 1024
 
+PARENTHESES = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""With two more within each other."""
 KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(?:(\w+)\s*(?=[,)]))?[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)'
+    r'extern\s+"C"\s+__global__\s+(?:void\s+)?'
+    rf"(?:__launch_bounds__\s*({PARENTHESES})\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)"
 )
 
 SCALARS = {
@@ -96,9 +99,10 @@ def read_signatures(text: str) -> dict[str, Signature]:
     code = without_comments(text)
     found = {}
     for match in KERNEL.finditer(code):
-        bound, name, declared = match.groups()
+        bounds, name, declared = match.groups()
         parameters = tuple(_parameter(name, one) for one in declared.split(",") if one.strip())
-        limit = int(bound) if bound and bound.isdigit() else MAX_THREADS
+        bound = re.match(r"\(\s*(\d+)\s*[,)]", bounds or "")
+        limit = int(bound[1]) if bound else MAX_THREADS
         found[name] = Signature(name, parameters, limit, code.count("\n", 0, match.start()) + 1)
     return found
 
