@@ -93,6 +93,9 @@ def as_text(result: Any) -> str:
         parts.append("\n".join(lines))
     ran = ", ".join(result.ran)
     parts += [f"{rung} was not run: it {why}" for rung, why in result.not_run.items()]
+    if result.uncompared:
+        kernels = ", ".join(result.uncompared)
+        parts.append(f"The results of {kernels} were not compared with anything: the harness gives no expected={{...}}")
     if not result.told:
         parts.append(f"{result.path.name}: nothing found ({ran})")
     else:

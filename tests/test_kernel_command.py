@@ -130,15 +130,82 @@ def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
     [
         (KERNEL, "", "turned.cu has no harness, which says how to launch it: write turned.py beside it"),
         (KERNEL, "/* harness\nx = 1\n*/", r"expects a function launches\(\) that yields each Launch; there is none"),
-        (KERNEL, HARNESS.replace(TURNED, "1 / 0"), "ZeroDivisionError"),
-        (KERNEL, HARNESS.replace('"y":', '"z":'), "expected names 'z'; its parameters are x, y, n"),
-        (KERNEL, HARNESS.replace("x, y, 100]", "x, y]"), r"turned: expects 3 arguments \(x, y, n\); 2 came"),
+        (
+            KERNEL,
+            HARNESS.replace('"y":', '"z":'),
+            "turned.cu: Launch of turned: expected names 'z'; its arrays are x, y",
+        ),
+        (
+            KERNEL,
+            HARNESS.replace('"y":', '"n":'),
+            "turned.cu: Launch of turned: expected names 'n'; its arrays are x, y",
+        ),
+        (
+            KERNEL,
+            HARNESS.replace("x, y, 100]", "x, y]"),
+            r"turned.cu: Launch of turned: expects 3 arguments \(x, y, n\); 2 came",
+        ),
+        (
+            KERNEL,
+            HARNESS.replace('"turned"', '"turnde"'),
+            r'turned.cu: Launch: turned.cu: no kernel turnde; there are turned; a kernel is declared extern "C"',
+        ),
         (KERNEL.replace("tile[63", "tiel[63"), HARNESS, r"turned.cu:15:\d+: error: .*tiel"),
     ],
 )
 def test_what_cannot_be_checked(told, kernel, harness, message):
     code, text = told(kernel, "--no-sanitizers", harness=harness)
     assert code == 2 and re.search(message, text), text
+
+
+WRONG_HARNESSES = [
+    (TURNED, "1 / 0", "8: the harness does not run: ZeroDivisionError: division by zero"),
+    ("import numpy as", "import nunpy as", "2: the harness does not run: ModuleNotFoundError: No module .*nunpy"),
+    ("def launches():", "def launches()", "5: the harness does not run: SyntaxError: expected ':'"),
+    ("    x = ", "    raise SystemExit(0); x = ", "6: the harness does not run: SystemExit: 0"),
+    ("yield Launch", "Launch", r" launches\(\) expects to yield each Launch; it returns None: is a yield forgotten\?"),
+    ("yield Launch", "return Launch", r" launches\(\) .*; it returns a single one: is a yield forgotten\?"),
+    ("yield Launch", "yield 1; yield Launch", r" launches\(\): what .* as number 1 expects a Launch; it is 1$"),
+    ("yield Launch", "if False: yield Launch", r" launches\(\) expects to yield a Launch at least; it yields none"),
+    ("(2,)", "2.0", r"8: Launch of turned: grid expects an int, or one to three ints \(x, y, z\); it is 2.0"),
+    ("(64,)", "(8, 8, 1, 1)", r"8: Launch of turned: block expects an int, or .* it is \(8, 8, 1, 1\)"),
+    ("[x, y, 100]", "x", r"8: Launch of turned: arguments expects a list, in .*; it is array\("),
+    (
+        "grid=(2,), block=(64,), arguments=[x, y, 100], expected=",
+        "(2,), (64,), [x, y, 100], ",
+        "8: Launch of turned: shared_bytes expects an int; it is {'y': array",
+    ),
+    ('{"y": ' + TURNED + "}", "y", "8: Launch of turned: expected expects a dict of .*; it is array"),
+    (
+        "[x, y,",
+        "[x, np.zeros((128, 2), np.float32)[:, 0],",
+        r"8: Launch of turned: arguments\[1\] expects .* one after the other.* \(128,\), its strides \(8,\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), WRONG_HARNESSES)
+def test_a_harness_that_is_wrong_is_told_by_its_line(told, right, wrong, message):
+    code, text = told(KERNEL, "--no-sanitizers", harness=HARNESS.replace(right, wrong))
+    assert code == 2 and re.search(f"turned.cu:{message}", text), text
+    assert "Traceback" not in text
+
+
+def test_a_harness_beside_that_is_wrong_is_told_by_its_line(told, tmp_path):
+    (tmp_path / "turned.py").write_text("import numpy\n\ndef launches(:\n", encoding="utf-8")
+    code, text = told(KERNEL)
+    assert code == 2 and "turned.py:3: the harness does not run: SyntaxError: " in text, text
+
+
+def test_numbers_of_blocks_and_threads_may_be_ints(told):
+    code, text = told(KERNEL, "--no-sanitizers", harness=HARNESS.replace("(2,)", "2").replace("(64,)", "64"))
+    assert code == 0, text
+
+
+def test_results_that_are_not_compared_are_told(told):
+    code, text = told(KERNEL, "--no-sanitizers", harness=re.sub(", expected=.*", ")", HARNESS))
+    assert code == 0 and "The results of turned were not compared with anything" in text
+    assert "not compared" not in told(KERNEL, "--no-sanitizers")[1]
 
 
 def test_a_file_that_is_not_there(capsys):

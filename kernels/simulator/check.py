@@ -12,14 +12,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import harness
 from .finding import Finding
 from .module import HERE, compiler
-from .rung import RUNGS, SANITIZERS
+from .rung import RUNGS, SANITIZERS, Found
 
 LIBRARIES = {"UBSan": "libubsan.so", "ASan": "libasan.so", "TSan": "libtsan.so"}
 PACKAGES = {
@@ -44,6 +44,7 @@ class Result:
 
     path: Path
     told: list[Told] = field(default_factory=list)
+    uncompared: list[str] = field(default_factory=list)  # kernels whose results the harness expects nothing of
     ran: list[str] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
 
@@ -77,12 +78,13 @@ def check(
         if missing:
             result.not_run[rung] = missing
             continue
-        found = _run(path, rung, seconds)
-        if isinstance(found, str):
-            result.not_run[rung] = found
+        came = _run(path, rung, seconds)
+        if isinstance(came, str):
+            result.not_run[rung] = came
             continue
         result.ran.append(rung)
-        for finding in found:
+        result.uncompared += came.uncompared
+        for finding in came.findings:
             _add(result.told, finding, rung)
     result.told.sort(key=lambda told: told.finding.kind in ("wrong-result", "crash"))  # symptoms come last
     return result
@@ -91,7 +93,7 @@ def check(
 # ---- one rung --------------------------------------------------------------------------------------------------------
 
 
-def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
+def _run(path: Path, rung: str, seconds: float) -> Found | str:
     """What a rung finds, or why it could not run."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "found.json"
@@ -104,7 +106,7 @@ def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
             )
         except subprocess.TimeoutExpired:
             what = f"had not ended after {seconds:g} s: a loop without end, or threads that wait for one another"
-            return [Finding("never-ends", path.stem, None, None, str(path), 0, what)]
+            return Found([Finding("never-ends", path.stem, None, None, str(path), 0, what)])
         told = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     if told and "error" in told:
         raise CheckError(told["error"])
@@ -114,13 +116,13 @@ def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
         found = _reported(done.stderr, path)
         if not found and told is None:
             return "did not start: " + (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        return found
+        return Found(found)
     if told:
-        return [_from_json(given) for given in told["findings"]]
+        return Found([_from_json(given) for given in told["findings"]], told["uncompared"])
     if done.returncode < 0:
         what = f"ended the process with {signal.Signals(-done.returncode).name}"
-        return [Finding("crash", path.stem, None, None, str(path), 0, what)]
-    raise CheckError(f"the harness does not run:\n{done.stderr.strip()}")
+        return Found([Finding("crash", path.stem, None, None, str(path), 0, what)])
+    raise CheckError(f"{path.name}: the rung {rung} does not run:\n{done.stderr.strip()}")
 
 
 def _environment(rung: str) -> dict[str, str]:
