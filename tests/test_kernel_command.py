@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from minitorch_cv.kernels.simulator import advice, check, finding
@@ -96,6 +97,33 @@ def test_sanitizers_confirm(told):
     if "TSan was not run" in text:
         pytest.skip(text)
     assert re.search(r"1\. race .* \(found by .*watched.*TSan\)", text), text
+
+
+def test_sanitizers_agree_on_an_access_behind_the_end(told):
+    kernel = """extern "C" __global__ void turned(float* x, float* y, int n) {
+    x[blockIdx.x * blockDim.x + threadIdx.x] *= n;
+}
+"""
+    code, text = told(kernel, harness=HARNESS.replace(TURNED, "np.zeros(128)"))
+    assert code == 1
+    assert re.search(r"1\. out-of-bounds in turned, turned.cu:11 .*watched", text), text
+    assert "race" not in text and "use-after-free" not in text, text
+
+
+@pytest.mark.parametrize(
+    ("report", "kind", "what"),
+    [
+        ("WARNING: ThreadSanitizer: data race (pid=1)", "race", "data race"),
+        ("WARNING: ThreadSanitizer: heap-use-after-free (pid=1)", "out-of-bounds", "heap-use-after-free"),
+        ("==1==ERROR: ThreadSanitizer: SEGV on unknown address 0x1", "out-of-bounds", "SEGV"),
+        ("==1==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x1", "out-of-bounds", "heap-buffer-overflow"),
+        ("==1==ERROR: AddressSanitizer: FPE on unknown address 0x1", "undefined-arithmetic", "FPE"),
+    ],
+)
+def test_only_a_data_race_is_told_as_a_race(report, kind, what):
+    text = f"{report}\n    #0 0x7f in turned /mine/turned.cu:11\n  Previous write\n    #0 free <null>:0\n"
+    found = check._reported(text, Path("/mine/turned.cu"))
+    assert [(f.kind, f.kernel, f.line, f.what) for f in found] == [(kind, "turned", 11, what)]
 
 
 def test_a_wrong_result_comes_last_and_says_where(told):

@@ -62,7 +62,7 @@ ADVICE: dict[str, tuple[str, str]] = {
         "wrong element.",
     ),
     "crash": (
-        "The kernel read or wrote memory that is not the program's.",
+        "The kernel read or wrote memory that is not the program's, or divided by zero.",
         "The watched rung names the line: see the other findings.",
     ),
     "never-ends": (
