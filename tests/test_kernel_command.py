@@ -175,6 +175,11 @@ def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
         ),
         (
             KERNEL,
+            HARNESS.replace("x, y, 100]", "x, y, 100.0]"),
+            r"turned.cu: Launch of turned: n expects a number of type int; it is 100.0",
+        ),
+        (
+            KERNEL,
             HARNESS.replace('"turned"', '"turnde"'),
             r'turned.cu: Launch: turned.cu: no kernel turnde; there are turned; a kernel is declared extern "C"',
         ),
