@@ -126,6 +126,26 @@ def test_only_a_data_race_is_told_as_a_race(report, kind, what):
     assert [(f.kind, f.kernel, f.line, f.what) for f in found] == [(kind, "turned", 11, what)]
 
 
+def test_headers_of_cuda_may_be_included(told):
+    lines = ["#include <cuda_runtime.h>  // for nvcc", '# include "device_launch_parameters.h"', "#include <cassert>\n"]
+    code, text = told("\n".join(lines) + KERNEL, "--no-sanitizers")
+    assert code == 0, text
+    code, text = told("// #include <cub/cub.cuh>\n#include <cuda_fp16.h>\n" + KERNEL, "--no-sanitizers")
+    assert code == 2 and "turned.cu:11: cuda_fp16.h is not simulated: there is no half precision" in text
+
+
+@pytest.mark.parametrize("header", ["", "#include <assert.h>"])
+def test_an_assertion_that_fails_is_a_finding(told, header):
+    kernel = f"{header}\n{KERNEL}".replace("    tile[", "    assert(i < n);\n    tile[")
+    code, text = told(kernel)
+    assert code == 1
+    first, *others = text.split("\n\n")
+    assert re.match(r"1\. assertion in turned, turned.cu:14   \(found by orders, watched\)", first), text
+    assert "block (1, 0, 0), thread (36, 0, 0): assert(i < n) does not hold." in first
+    assert not any(re.match(r"2\.", other) for other in others), text
+    assert told(kernel.replace("assert(i < n)", "assert(i < 2 * n)"), "--no-sanitizers")[0] == 0
+
+
 def test_a_wrong_result_comes_last_and_says_where(told):
     code, text = told(KERNEL.replace("63 - threadIdx.x", "threadIdx.x"), "--no-sanitizers")
     assert code == 1

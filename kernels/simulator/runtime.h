@@ -44,7 +44,7 @@ constexpr size_t STACK_BYTES = 256 << 10, DYNAMIC_GUARD = 64 << 10;
 // What a kernel can do wrong, in the order of KINDS in finding.py.
 enum class Kind {
     race, uninitialised_read, out_of_bounds, misaligned, stale_copy, divergent_barrier, warp_collective, undefined_arithmetic,
-    launch
+    launch, assertion
 };
 
 enum class State { ready, at_barrier, at_collective, finished };
