@@ -1,12 +1,13 @@
 """`minitorch-cv kernel check`, as a learner sees it: wrong kernels, a right one, and files that cannot be checked."""
 
+import dataclasses
 import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from minitorch_cv.kernels.simulator import advice, check, finding
+from minitorch_cv.kernels.simulator import advice, check, finding, harness
 
 from minitorch_cv.cli import main
 
@@ -155,6 +156,19 @@ def test_a_wrong_result_comes_last_and_says_where(told):
     )
 
 
+def test_the_example_of_the_help_runs_as_it_stands(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["kernel", "check", "--help"])
+    shown = capsys.readouterr().out
+    example = re.search(r"\n\n(  /\* harness\n.*?\n  }\n)\n", shown, re.DOTALL)
+    assert example
+    (tmp_path / "doubled.cu").write_text(example[1], encoding="utf-8")  # as it is copied, indented
+    assert main(["kernel", "check", str(tmp_path / "doubled.cu"), "--no-sanitizers"]) == 0
+    assert "nothing found (orders, watched)\n" in (printed := capsys.readouterr().out) and "not compared" not in printed
+    for parameter in dataclasses.fields(harness.Launch):
+        assert re.search(rf"^  .*\b{parameter.name}\b", shown, re.MULTILINE), parameter.name
+
+
 def test_json(told):
     code, text = told(KERNEL.replace("    __syncthreads();\n", ""), "--no-sanitizers", "--json")
     result = json.loads(text)
@@ -187,6 +201,11 @@ def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
             KERNEL,
             HARNESS.replace('"y":', '"n":'),
             "turned.cu: Launch of turned: expected names 'n'; its arrays are x, y",
+        ),
+        (
+            KERNEL,
+            HARNESS.replace(TURNED, "y"),
+            "turned.cu: Launch of turned: expected gives y itself, which would always be right",
         ),
         (
             KERNEL,

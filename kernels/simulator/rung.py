@@ -86,6 +86,8 @@ def _argument(module: SimulatedModule, launch: harness.Launch, name: str) -> np.
     if name not in arrays:
         what = f"Launch of {launch.kernel}: expected names {name!r}; its arrays are {', '.join(arrays) or 'none'}"
         raise _wrong(module, what)
+    if np.may_share_memory(arrays[name], launch.expected[name]):
+        raise _wrong(module, f"Launch of {launch.kernel}: expected gives {name} itself, which would always be right")
     return arrays[name]
 
 
