@@ -223,6 +223,7 @@ def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
             r'turned.cu: Launch: turned.cu: no kernel turnde; there are turned; a kernel is declared extern "C"',
         ),
         (KERNEL.replace("tile[63", "tiel[63"), HARNESS, r"turned.cu:15:\d+: error: .*tiel"),
+        (KERNEL + "int main() { turned<<<2, 64>>>(0, 0, 100); }\n", HARNESS, "It holds host code, <<<...>>>; here"),
     ],
 )
 def test_what_cannot_be_checked(told, kernel, harness, message):
@@ -267,6 +268,12 @@ def test_a_harness_beside_that_is_wrong_is_told_by_its_line(told, tmp_path):
     (tmp_path / "turned.py").write_text("import numpy\n\ndef launches(:\n", encoding="utf-8")
     code, text = told(KERNEL)
     assert code == 2 and "turned.py:3: the harness does not run: SyntaxError: " in text, text
+
+
+def test_a_file_that_is_no_text(tmp_path, capsys):
+    (tmp_path / "turned.cu").write_bytes(b"// caf\xe9\n")
+    assert main(["kernel", "check", str(tmp_path / "turned.cu")]) == 2
+    assert "turned.cu expects text in UTF-8; it cannot be read: 'utf-8' codec" in capsys.readouterr().err
 
 
 def test_numbers_of_blocks_and_threads_may_be_ints(told):

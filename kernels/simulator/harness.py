@@ -95,9 +95,9 @@ def load(path: Path) -> Callable[[], Iterator[Launch]]:
     Raises HarnessError where there is none, and where it does not run; so does what is returned. The harness is Python
     of the file's own author, and is run.
     """
-    stands_in, text = place(path), path.read_text(encoding="utf-8")
+    stands_in, text = place(path), _read(path)
     if stands_in != path:
-        text = stands_in.read_text(encoding="utf-8")
+        text = _read(stands_in)
     elif written := COMMENT.search(text):
         text = "\n" * text.count("\n", 0, written.start(1)) + textwrap.dedent(written[1])
     else:
@@ -114,6 +114,13 @@ def load(path: Path) -> Callable[[], Iterator[Launch]]:
     if not callable(launches):
         raise HarnessError(f"{stands_in.name}: expects a function launches() that yields each Launch; there is none")
     return functools.partial(_launches, launches, stands_in)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path.name} expects text in UTF-8; it cannot be read: {error}") from error
 
 
 def _launches(launches: Callable[[], Any], stands_in: Path) -> Iterator[Launch]:
