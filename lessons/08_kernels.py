@@ -751,7 +751,7 @@ else:
 # %% [markdown]
 # ## 11. Exercises
 #
-# `lessons/kernels/` (inside of the package, if you installed it; the path is printed below) holds six kernels with one
+# `lessons/kernels/` (inside of the package, if you installed it; its path is printed below) holds six kernels with one
 # mistake each, and one that is right and slow. Copy a file, mend it, and have it checked:
 #
 # ```bash
@@ -765,9 +765,8 @@ else:
 
 # %%
 lesson.section("11. Exercises")
-print(f"in {KERNELS}:\n")
 if simulated:
-    from exercises import EXERCISES, check  # pyright: ignore[reportMissingImports]
+    from exercises import EXERCISES, HOW, check  # pyright: ignore[reportMissingImports]
 
     open_exercises = {}
     for name, exercise in EXERCISES.items():
@@ -779,6 +778,7 @@ if simulated:
         for complaint in verdict.complaints[:1]:
             print(f"  {complaint}")
         open_exercises[name] = [finding.kind for finding in verdict.findings]
+    print(f"\n{HOW}")
     lesson.record(exercises=open_exercises)
 lesson.finish()
 
