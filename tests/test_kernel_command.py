@@ -152,8 +152,25 @@ def test_a_wrong_result_comes_last_and_says_where(told):
     assert code == 1
     assert "1. wrong-result in turned" in text
     assert (
-        "y differs from what the harness expects in 128 of 128 elements; the first is y[0]: 0.0, expected 63.0" in text
+        "y differs from what the harness expects in 128 of 128 elements; the first is y[0]: 0.0, expected 63.0, "
+        "with threads in any order." in text
     )
+
+
+def test_a_wrong_result_names_the_orders_of_threads(told):
+    kernel = KERNEL.replace("    __syncthreads();\n", "").replace(
+        "[63 - threadIdx.x]", "[max(int(threadIdx.x) - 1, 0)]"
+    )
+    shifted = "np.pad(x, (0, 28))[[max(i - 1, i // 64 * 64) for i in range(128)]]"
+    code, text = told(kernel, "--no-sanitizers", harness=HARNESS.replace(TURNED, shifted))
+    assert code == 1 and ", with threads in reverse or random order." in text, text
+
+
+def test_every_array_that_is_wrong_is_told(told):
+    harness = HARNESS.replace('"y":', '"x": x + 1, "y":')
+    code, text = told(KERNEL.replace("63 - threadIdx.x", "threadIdx.x"), "--no-sanitizers", harness=harness)
+    assert code == 1 and "2 findings" in text
+    assert "the first is x[0]: 0.0, expected 1.0" in text and "the first is y[0]: 0.0, expected 63.0" in text
 
 
 def test_the_example_of_the_help_runs_as_it_stands(tmp_path, capsys):

@@ -204,9 +204,9 @@ def _add(told: list[Told], finding: Finding, rung: str) -> None:
     lines = {finding.line, finding.other_line} - {None}
     for known in told:
         f = known.finding
-        if f.kind != finding.kind or f.file != finding.file:
+        if f.kind != finding.kind or f.file != finding.file or f.kind == "wrong-result":
             continue
-        if finding.kind == "wrong-result" or {f.line, f.other_line} & lines:
+        if {f.line, f.other_line} & lines:
             if rung not in known.rungs:
                 known.rungs.append(rung)
             if (f.line, f.other_line) in ((finding.line, finding.other_line), (finding.other_line, finding.line)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def plain(path: Path, orders: tuple[str, ...] = ORDERS, options: tuple[str, ...]
     """Every launch in every order, and its results against what the harness expects."""
     told = Found()
     compared: dict[str, bool] = {}
+    wrong: dict[tuple[str, str], tuple[Finding, list[str]]] = {}  # kernel, array: the first difference, its orders
     for order in orders:
         module = SimulatedModule(path, options, order)
         for launch in harness.load(path)():
@@ -51,8 +52,11 @@ def plain(path: Path, orders: tuple[str, ...] = ORDERS, options: tuple[str, ...]
             for name, expected in launch.expected.items():
                 what = harness.difference(name, _argument(module, launch, name), expected, launch.tolerance)
                 if what:
-                    what += f" (threads in {order} order)"
-                    told.findings.append(_of_the_whole("wrong-result", module, launch, what))
+                    finding = _of_the_whole("wrong-result", module, launch, what)
+                    wrong.setdefault((launch.kernel, name), (finding, []))[1].append(order)
+    for finding, of in wrong.values():
+        with_threads = "any" if {*of} == {*orders} else " or ".join(dict.fromkeys(of))
+        told.findings.append(replace(finding, what=f"{finding.what}, with threads in {with_threads} order"))
     told.uncompared = [kernel for kernel, is_compared in compared.items() if not is_compared]
     return told
 
