@@ -764,10 +764,10 @@ else:
 # is found in the files as they are:
 
 # %%
+from exercises import EXERCISES, HOW, check  # pyright: ignore[reportMissingImports]
+
 lesson.section("11. Exercises")
 if simulated:
-    from exercises import EXERCISES, HOW, check  # pyright: ignore[reportMissingImports]
-
     open_exercises = {}
     for name, exercise in EXERCISES.items():
         verdict = check(name)
@@ -778,8 +778,8 @@ if simulated:
         for complaint in verdict.complaints[:1]:
             print(f"  {complaint}")
         open_exercises[name] = [finding.kind for finding in verdict.findings]
-    print(f"\n{HOW}")
     lesson.record(exercises=open_exercises)
+print(f"\n{HOW}")
 lesson.finish()
 
 # %% [markdown]
