@@ -221,7 +221,11 @@ def _built(
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                host = "\nIt holds host code, <<<...>>>; here it is to hold kernels alone" if "<<<" in text else ""
+                host = (
+                    "\nIt holds host code, <<<...>>>; here it is to hold kernels alone"
+                    if "<<<" in without_comments(text)
+                    else ""
+                )
                 raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{host}")
         os.replace(built, library)
     return library
