@@ -222,8 +222,14 @@ def test_a_kernel_that_crashes_is_found_by_the_watched_rung(told):
         (
             KERNEL,
             HARNESS.replace(TURNED, "y"),
-            "turned.cu: Launch of turned: expected gives y itself, which would always be right",
+            "turned.cu: Launch of turned: expected for y is y itself, which would always be right",
         ),
+        (
+            KERNEL,
+            HARNESS.replace(TURNED, "x"),
+            r"expected for y is to be numbers of the shape \(128,\); it is of the shape \(100,\) and the type float32",
+        ),
+        (KERNEL.replace('extern "C"', ""), HARNESS, "no kernel turned; there are none; a kernel is declared extern"),
         (
             KERNEL,
             HARNESS.replace("x, y, 100]", "x, y]"),

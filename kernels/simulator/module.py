@@ -148,7 +148,7 @@ class SimulatedModule:
 
     def _signature(self, kernel: str) -> Signature:
         if kernel not in self.signatures:
-            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures) or 'none'}")
         return self.signatures[kernel]
 
 
@@ -221,11 +221,8 @@ def _built(
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                host = (
-                    "\nIt holds host code, <<<...>>>; here it is to hold kernels alone"
-                    if "<<<" in without_comments(text)
-                    else ""
-                )
-                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{host}")
+                has_host_code = "<<<" in without_comments(text)
+                hint = "\nIt holds host code, <<<...>>>; here it is to hold kernels alone" if has_host_code else ""
+                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{hint}")
         os.replace(built, library)
     return library

@@ -90,8 +90,13 @@ def _argument(module: SimulatedModule, launch: harness.Launch, name: str) -> np.
     if name not in arrays:
         what = f"Launch of {launch.kernel}: expected names {name!r}; its arrays are {', '.join(arrays) or 'none'}"
         raise _wrong(module, what)
-    if np.may_share_memory(arrays[name], launch.expected[name]):
-        raise _wrong(module, f"Launch of {launch.kernel}: expected gives {name} itself, which would always be right")
+    expected = np.asarray(launch.expected[name])
+    what = f"Launch of {launch.kernel}: expected for {name} is"
+    if expected.shape != arrays[name].shape or expected.dtype.kind not in "biuf":
+        expects = f"{what} to be numbers of the shape {arrays[name].shape}"
+        raise _wrong(module, f"{expects}; it is of the shape {expected.shape} and the type {expected.dtype}")
+    if np.may_share_memory(arrays[name], expected):
+        raise _wrong(module, f"{what} {name} itself, which would always be right")
     return arrays[name]
 
 
