@@ -53,6 +53,20 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu, SIMULATOR_CALLER) {
 static inline void __threadfence() { simulator::watch_fence(); }
 static inline void __threadfence_block() {}
 
+// ---- assert: a finding, which ends the launch -------------------------------------------------------------------------
+
+namespace simulator {
+[[noreturn]] SIMULATOR_OWN static void assertion_failed(const char* expression, const char* file, int line) {
+    char what[sizeof failure / 2];
+    snprintf(what, sizeof what, "assert(%s) does not hold", expression);
+    fail(Kind::assertion, what, current, file, line);
+    yield();
+    abort();
+}
+}  // namespace simulator
+#undef assert
+#define assert(...) (bool(__VA_ARGS__) ? void() : simulator::assertion_failed(#__VA_ARGS__, __FILE__, __LINE__))
+
 // ---- shuffles and votes: they move values between lanes, and do not order memory -------------------------------------
 
 namespace simulator {

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import included, trusted_folder
-from ..signatures import Signature, read_signatures
+from ..signatures import Signature, read_signatures, without_comments
 from .finding import KINDS, Finding, Place
 
 HERE = Path(__file__).parent
@@ -34,6 +34,10 @@ MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 ALIGNED = r"(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
 DYNAMIC = re.compile(rf"extern\s+{ALIGNED}__shared__\s+{ALIGNED}([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
+INCLUDE = re.compile(r"""^[ \t]*#[ \t]*include[ \t]*[<"]([\w./]+)[>"]""", re.MULTILINE)
+NOT_NEEDED = ("cuda.h", "cuda_runtime.h", "cuda_runtime_api.h", "device_launch_parameters.h", "cassert", "assert.h")
+"""Headers whose words the simulator's cuda.h has. They are left out, so that no CUDA and no other assert comes in."""
+OTHERS_OF_CUDA = re.compile(r"cuda|cooperative_groups|mma\.h|cub/|thrust/|curand")
 
 LOCK = threading.RLock()
 """A library's fibers, and what it has found, are those of one launch."""
@@ -167,7 +171,7 @@ class SimulatedModule:
 
     def _signature(self, kernel: str) -> Signature:
         if kernel not in self.signatures:
-            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures) or 'none'}")
         return self.signatures[kernel]
 
 
@@ -188,6 +192,20 @@ def _address(array: np.ndarray | None) -> np.uintp:
     return np.uintp(0 if array is None else array.ctypes.data)
 
 
+def _without_headers_of_cuda(path: Path, text: str) -> str:
+    """The source without the headers whose words the simulator has itself. Raises KernelError for others of CUDA's."""
+    for include in INCLUDE.finditer(without_comments(text)):
+        name = include[1]
+        if name not in NOT_NEEDED and OTHERS_OF_CUDA.match(name) and not (path.parent / name).exists():
+            line = text.count("\n", 0, included.end()) + 1
+            raise KernelError(
+                f"{path.name}:{line}: {name} is not simulated: there is no half "
+                "precision, no wmma, no cooperative groups, CUB, Thrust or cuRAND; there are the words of "
+                "<cuda_runtime.h> for kernels, and <cassert>"
+            )
+    return INCLUDE.sub(lambda included: "" if included[1] in NOT_NEEDED else included[0], text)
+
+
 def _built(
     path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...], instrumentation: tuple[str, ...]
 ) -> Path:
@@ -196,7 +214,7 @@ def _built(
         [
             f'#include "{HERE / "cuda.h"}"',
             f'#line 1 "{path.resolve()}"',
-            DYNAMIC.sub(r"SIMULATOR_DYNAMIC(\1, \2);", text),
+            DYNAMIC.sub(r"SIMULATOR_DYNAMIC(\1, \2);", _without_headers_of_cuda(path, text)),
             *(f"SIMULATOR_EXPORT({name})" for name in kernels),
             "",
         ]
@@ -221,6 +239,8 @@ def _built(
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}")
+                has_host_code = "<<<" in without_comments(text)
+                hint = "\nIt holds host code, <<<...>>>; here it is to hold kernels alone" if has_host_code else ""
+                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{hint}")
         os.replace(built, library)
     return library

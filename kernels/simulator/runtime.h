@@ -47,7 +47,7 @@ constexpr size_t STACK_BYTES = 576 << 10, STACK_GUARD = 64 << 10, STACK_STRIDE =
 // What a kernel can do wrong, in the order of KINDS in finding.py.
 enum class Kind {
     race, uninitialised_read, out_of_bounds, misaligned, stale_copy, divergent_barrier, warp_collective, undefined_arithmetic,
-    launch
+    launch, assertion
 };
 
 enum class State { ready, at_barrier, at_collective, finished };

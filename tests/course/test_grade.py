@@ -129,7 +129,7 @@ def test_a_changed_exercise_is_refused(tmp_path):
     _, teacher = release(tmp_path, EXERCISES[:2], "changed")
     path = teacher / "exercises" / "receptive_field.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="receptive_field.py has been changed since it was handed out"):
+    with pytest.raises(CourseError, match=r"receptive_field\.py has been changed since it was handed out"):
         Course.read(teacher)
     with pytest.raises(CourseError, match="is there already"):
         release(tmp_path, EXERCISES[:2], "changed")
