@@ -197,7 +197,7 @@ def _without_headers_of_cuda(path: Path, text: str) -> str:
     for include in INCLUDE.finditer(without_comments(text)):
         name = include[1]
         if name not in NOT_NEEDED and OTHERS_OF_CUDA.match(name) and not (path.parent / name).exists():
-            line = text.count("\n", 0, included.end()) + 1
+            line = text.count("\n", 0, include.end()) + 1
             raise KernelError(
                 f"{path.name}:{line}: {name} is not simulated: there is no half "
                 "precision, no wmma, no cooperative groups, CUB, Thrust or cuRAND; there are the words of "
