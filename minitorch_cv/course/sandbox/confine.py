@@ -1,6 +1,6 @@
 """The first program inside of the sandbox: takes on limits and an unprivileged user id, then becomes another program.
 
-    python -I -S -B confine.py [user=65536] [AS=2147483648 NPROC=1 ...] -- program argument ...
+    python -I -S -B confine.py [user=65536] [no_new_privileges=1] [AS=2147483648 NPROC=1 ...] -- program argument ...
 
 `user` is the id of a user and of a group. Other names are those of `resource.RLIMIT_*`; a system that lacks one goes
 without. It knows nothing of the package, which is not there to be imported.
@@ -16,6 +16,8 @@ def main() -> None:
     end = sys.argv.index("--")
     settings = {name: int(value) for name, _, value in (argument.partition("=") for argument in sys.argv[1:end])}
     user = settings.pop("user", None)
+    if settings.pop("no_new_privileges", 0):
+        forbid_new_privileges()
     # Nothing that the judge has open may come along, whatever opened it.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     prefer_for_killing()
@@ -51,6 +53,15 @@ def become(user: int) -> None:
     os.setuid(user)
     if 0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid()):
         raise SystemExit("confine: root's rights were not dropped")
+
+
+def forbid_new_privileges() -> None:
+    """From now on no program gets more rights than this one has: sudo and its like do not work (Linux)."""
+    import ctypes
+
+    PR_SET_NO_NEW_PRIVS = 38
+    if ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise SystemExit("confine: programs such as sudo could not be ruled out")
 
 
 def prefer_for_killing() -> None:

@@ -53,12 +53,18 @@ def environment(temporary: str | Path) -> dict[str, str]:
 
 
 def confined(
-    command: list[str], limits: Limits, *, other_tasks: int, user: int | None, confine: str = str(CONFINE)
+    command: list[str],
+    limits: Limits,
+    *,
+    other_tasks: int,
+    user: int | None,
+    confine: str | Path = CONFINE,
+    no_new_privileges: bool = False,
 ) -> list[str]:
     """The command that takes on limits, and a user id, and then becomes `command`.
 
     `other_tasks`: how many processes and threads of the same user count with the sandbox's own. `confine`: where
-    confine.py lies for it.
+    confine.py lies for it. `no_new_privileges`: rule out sudo and its like (Linux; bubblewrap does by itself).
     """
     settings = {
         "AS": limits.memory,
@@ -71,8 +77,10 @@ def confined(
     }
     if user is not None:
         settings["user"] = user
+    if no_new_privileges:
+        settings["no_new_privileges"] = 1
     arguments = [f"{name}={value}" for name, value in settings.items()]
-    return [str(PYTHON), "-I", "-S", "-B", confine, *arguments, "--", *command]
+    return [str(PYTHON), "-I", "-S", "-B", str(confine), *arguments, "--", *command]
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -45,7 +45,7 @@ def launch(
 
     command = [str(PYTHON), *FLAGS, str(script.absolute()), str(hand_in), str(granted)]
     return Launch(
-        confined(command, limits, other_tasks=others, user=user),
+        confined(command, limits, other_tasks=others, user=user, no_new_privileges=sys.platform == "linux"),
         {**environment(temporary), MARK: mark},
         kill,
         folder=folder,
