@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -93,25 +94,44 @@ def _namespaces(user: int | None) -> Iterator[str]:
 
 
 def _system() -> Iterator[str]:
-    """Shared libraries and the standard library at their own places, every folder of installed packages left out."""
-    candidates = [Path("/usr/lib"), Path("/usr/lib64"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
-    libraries = list(dict.fromkeys(folder for folder in candidates if folder.is_dir() and not folder.is_symlink()))
-    yield from _folders_above(*libraries, PYTHON)
+    """The interpreter, the standard library, shared libraries and harmless devices at their own places."""
+    libraries = list(dict.fromkeys([*_library_folders(), *_own_folders()]))
+    devices = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+    yield from _folders_above(*libraries, PYTHON, *devices)
     for path in (*libraries, PYTHON):
         yield from _read_only(path, path)
     for folder in (Path("/lib"), Path("/lib64")):
         if folder.is_symlink():
             yield from ("--symlink", os.readlink(folder), str(folder))
-        elif folder.is_dir():
-            yield from _read_only(folder, folder)
     for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
         yield from ("--ro-bind-try", name, name)
     for folder in libraries:
-        for packages in sorted([*folder.glob("python*/site-packages"), *folder.glob("python*/dist-packages")]):
-            yield from ("--tmpfs", str(packages), "--remount-ro", str(packages))
+        for pattern in ("site-packages", "dist-packages", "python*/site-packages", "python*/dist-packages"):
+            for packages in sorted(folder.glob(pattern)):
+                yield from ("--tmpfs", str(packages), "--remount-ro", str(packages))
     yield from ("--proc", "/proc")
-    for name in ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"):
-        yield from ("--dev-bind", name, name)
+    for device in devices:
+        yield from ("--dev-bind", device, device)
+
+
+def _library_folders() -> Iterator[Path]:
+    """Where the system has its shared libraries: on Debian and Ubuntu little else lies there, elsewhere much."""
+    architecture = sysconfig.get_config_var("MULTIARCH") or ""
+    for folder in (Path("/usr/lib"), Path("/lib")):
+        folder = folder / architecture if (folder / architecture).is_dir() else folder
+        if folder.is_dir() and not folder.parent.is_symlink() and not folder.is_symlink():
+            yield folder
+    for folder in (Path("/usr/lib64"), Path("/lib64")):
+        if folder.is_dir() and not folder.is_symlink():
+            yield folder
+
+
+def _own_folders() -> Iterator[Path]:
+    """Where the interpreter has its standard library, and if it brings its own libraries, those."""
+    if sys.base_prefix == "/usr":
+        yield from (Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+    else:
+        yield from (folder for name in ("lib", "lib64") if (folder := Path(sys.base_prefix, name)).is_dir())
 
 
 def _folders_above(*paths: str | Path) -> Iterator[str]:

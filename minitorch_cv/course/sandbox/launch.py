@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from .limits import Limits
+
+
+class Unavailable(Exception):
+    """There is no sandbox as it was asked for, and grading refuses; the message says why, and what mends it."""
 
 
 class Launch(NamedTuple):
@@ -92,12 +96,12 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path.chmod(0o444)
 
 
-def check_names(files: Mapping[str, bytes]) -> None:
-    """Refuse names that lead out of the folder of files.
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names of files or packages that lead out of the folder that will hold them.
 
     Raises: ValueError.
     """
-    for name in files:
+    for name in names:
         path = PurePosixPath(name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
-            raise ValueError(f"sandbox: files expects names below its folder; one is {name!r}")
+            raise ValueError(f"sandbox: expects names below a folder; one is {name!r}")

@@ -116,7 +116,7 @@ class Process:
 
     def _end(self, reason: str, detail: str = "") -> Ending:
         """Kill everything, and say why it ended: what happened before the killing counts before `reason`."""
-        over = self._is_over()
+        broken, over = self._broken, self._is_over()
         self._launch.kill(self._process)
         try:
             self._process.wait(_GRACE)
@@ -131,7 +131,7 @@ class Process:
             self._ending = ending(self._exceeded, self._limits)
         elif over:
             self._ending = ending_by_status(self._status(), self._limits, self.printed)
-        elif self._broken and reason != "closed":
+        elif broken and reason != "closed":
             self._ending = ending("channel closed", self._limits)
         else:
             self._ending = ending(reason, self._limits, detail)
