@@ -152,8 +152,9 @@ def _hint(said: str) -> str:
         )
     if "namespace" in said.lower() or "Operation not permitted" in said:
         return (
-            " (on a machine of one's own: sysctl kernel.unprivileged_userns_clone=1; inside of a container it needs --cap-add SYS_ADMIN and --security-opt seccomp=unconfined; where the "
-            "container itself isolates: --sandbox container)"
+            " (on a machine of one's own: sysctl kernel.unprivileged_userns_clone=1; inside of a container it needs "
+            "--cap-add SYS_ADMIN and --security-opt seccomp=unconfined; where the container itself isolates: "
+            "--sandbox container)"
         )
     return ""
 
