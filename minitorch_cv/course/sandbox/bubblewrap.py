@@ -2,6 +2,9 @@
 
 Inside there is the interpreter with its standard library, the granted packages, the script and the hand-in's files,
 all read-only, and an empty folder in memory to write to; https://github.com/containers/bubblewrap.
+
+There is no /proc: in a user namespace bubblewrap's first process has the student's rights and no limits, and would lie
+open to be rewritten as /proc/1/mem. Nor do most containers let /proc be mounted in them.
 """
 
 from __future__ import annotations
@@ -109,7 +112,6 @@ def _system() -> Iterator[str]:
         for pattern in ("site-packages", "dist-packages", "python*/site-packages", "python*/dist-packages"):
             for packages in sorted(folder.glob(pattern)):
                 yield from ("--tmpfs", str(packages), "--remount-ro", str(packages))
-    yield from ("--proc", "/proc")
     for device in devices:
         yield from ("--dev-bind", device, device)
 

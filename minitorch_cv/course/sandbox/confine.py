@@ -63,7 +63,7 @@ def forbid_new_privileges() -> None:
 
 
 def prefer_for_killing() -> None:
-    """When the machine runs out of memory, Linux ends this process before the judge."""
+    """When the machine runs out of memory, Linux ends this process before the judge; where /proc is in sight."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")
