@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from . import system_calls
@@ -96,24 +97,26 @@ def _namespaces(user: int | None) -> Iterator[str]:
         yield from ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
 
 
-def _system() -> Iterator[str]:
+@cache
+def _system() -> tuple[str, ...]:
     """The interpreter, the standard library, shared libraries and harmless devices at their own places."""
     libraries = list(dict.fromkeys([*_library_folders(), *_own_folders()]))
     devices = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-    yield from _folders_above(*libraries, PYTHON, *devices)
+    arguments = [*_folders_above(*libraries, PYTHON, *devices)]
     for path in (*libraries, PYTHON):
-        yield from _read_only(path, path)
+        arguments += _read_only(path, path)
     for folder in (Path("/lib"), Path("/lib64")):
         if folder.is_symlink():
-            yield from ("--symlink", os.readlink(folder), str(folder))
+            arguments += ["--symlink", os.readlink(folder), str(folder)]
     for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
-        yield from ("--ro-bind-try", name, name)
+        arguments += ["--ro-bind-try", name, name]
     for folder in libraries:
         for pattern in ("site-packages", "dist-packages", "python*/site-packages", "python*/dist-packages"):
             for packages in sorted(folder.glob(pattern)):
-                yield from ("--tmpfs", str(packages), "--remount-ro", str(packages))
+                arguments += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
     for device in devices:
-        yield from ("--dev-bind", device, device)
+        arguments += ["--dev-bind", device, device]
+    return tuple(arguments)
 
 
 def _library_folders() -> Iterator[Path]:

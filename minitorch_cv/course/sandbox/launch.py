@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,10 @@ FLAGS = ["-s", "-S", "-B", *(["-P"] if sys.version_info >= (3, 11) else [])]
 
 def environment(temporary: str | Path) -> dict[str, str]:
     """All that a confined program finds in its environment."""
+    # Where an interpreter lies outside of the system's folders it may find its own library by this.
+    libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return {
+        **libraries,
         "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",

@@ -169,8 +169,8 @@ _BUBBLEWRAP = (
 )
 _LIMITS = (
     f"limits alone: {_LIMITS_HOLD}. Not held back: reading every file that the user who runs it may read, the network, "
-    "packages imported by their path, the number of files written; not run as root, also signals to the grader's own "
-    "processes."
+    "packages imported by their path, the number of files written, and, unless root runs it, whatever else that user "
+    "may do: change files, end the grader, reach into it."
 )
 _CONTAINER = (
     "container: the container around the grader isolates it from everything else, as whoever chose this says; inside "

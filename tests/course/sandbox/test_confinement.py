@@ -81,6 +81,8 @@ def test_the_hand_in_is_there_to_be_read(inside):
 def test_granted_packages_work_and_no_others_are_there(inside):
     assert inside("__import__('numpy').arange(3).sum().item()") == 3
     assert inside("[[1.0]] == (__import__('numpy').ones((1, 1)) @ __import__('numpy').ones((1, 1))).tolist()")
+    error = inside("__import__('numpy').ones(2**33)")
+    assert error == "_ArrayMemoryError"
     for name in ("minitorch_cv", "pytest", "matplotlib", "pip"):
         assert inside(f"__import__({name!r})") == "ModuleNotFoundError"
     assert not any(
@@ -159,7 +161,7 @@ def test_the_first_process_is_out_of_reach(inside):
 
 
 def test_its_environment_is_empty(inside):
-    assert inside("sorted(os.environ)") == [
+    assert inside("sorted(set(os.environ) - {'LD_LIBRARY_PATH'})") == [
         "HOME", "LANG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PWD", "PYTHONHASHSEED",
         "PYTHONUTF8", "TMPDIR",
     ]  # fmt: skip
