@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -164,5 +165,5 @@ def _in_memory(content: bytes) -> int:
 
 def _counts_by_namespace() -> bool:
     """Whether the limit on processes counts those of a user within its namespace only: Linux 5.14 and later."""
-    major, minor = platform.release().split(".")[:2]
-    return (int(major), int("".join(filter(str.isdigit, minor)) or 0)) >= (5, 14)
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    return release is not None and (int(release[1]), int(release[2])) >= (5, 14)

@@ -7,7 +7,6 @@ without. It knows nothing of the package, which is not there to be imported.
 """
 
 import os
-import resource
 import sys
 
 
@@ -29,6 +28,8 @@ def main() -> None:
 
 def limit(name: str, value: int) -> None:
     """Set a limit, the hard one as well, so that it cannot be raised again; never above what is allowed already."""
+    import resource  # Windows, which has none, must still be able to import this module
+
     kind = getattr(resource, f"RLIMIT_{name}", None)
     if kind is None:
         return

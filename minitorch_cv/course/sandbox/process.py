@@ -73,11 +73,14 @@ class Process:
         """Exactly `count` bytes from the answers' channel.
 
         They must be there within `seconds` from now, or else within `limits.seconds` from the last request (before
-        the first one: from the start).
+        the first one: from the start). More than `limits.answer` is refused at once: a length that the student's code
+        has announced needs no other check.
 
         Raises: Ended if the process is over, or a limit was hit, for which it was killed.
         """
         self._refuse_if_over()
+        if count > self._limits.answer:
+            raise Ended(self._end("answer too large"))
         left = seconds if seconds is not None else self._since + self._limits.seconds - time.monotonic()
         self._wait(lambda: len(self._answers) >= count, left, seconds)
         with self._changed:

@@ -82,7 +82,7 @@ def test_granted_packages_work_and_no_others_are_there(inside):
     assert inside("__import__('numpy').arange(3).sum().item()") == 3
     assert inside("[[1.0]] == (__import__('numpy').ones((1, 1)) @ __import__('numpy').ones((1, 1))).tolist()")
     error = inside("__import__('numpy').ones(2**33)")
-    assert error == "_ArrayMemoryError"
+    assert error in ("MemoryError", "_ArrayMemoryError")
     for name in ("minitorch_cv", "pytest", "matplotlib", "pip"):
         assert inside(f"__import__({name!r})") == "ModuleNotFoundError"
     assert not any(

@@ -173,6 +173,14 @@ def test_answers_are_counted_for_each_request(start):
     assert ending_of(process.read, 1001).reason == "answer too large"
 
 
+def test_an_announced_length_that_is_too_large(start):
+    process = start(answer=1000)
+    process.write(b"time.sleep(60)\n")
+    began = time.monotonic()
+    assert ending_of(process.read, 2**60).reason == "answer too large"
+    assert time.monotonic() - began < 9
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 def test_signals_are_named(start):
     process = start()
