@@ -176,8 +176,8 @@ def _students(results: Sequence[StudentResult], exercises: Sequence[ExerciseStat
         "<section><h2>Students</h2><p class=note>Points by exercise, the bluer the more of them. "
         "<b>–</b> not written, <b>·</b> not handed in, <b>×</b> ended at a limit of time or memory.</p>"
         "<div class=scroll tabindex=0><table class=heat><thead><tr><th scope=col>student</th>"
-        f"<th class=column><span>points</span></th><th class=column><span>share</span></th>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        "</div></section>"
+        f"<th class=column><span>points</span></th><th class=column><span>share</span></th>{columns}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 
 

@@ -70,11 +70,11 @@ def similar_handins(
     """
     if language not in _WORDS:
         raise ValueError(f"similar_handins: language expects one of {', '.join(_WORDS)}; it is {language!r}")
-    given = {_without_names(line, language) for line in _lines(handout, language)}
+    handout_lines = list(_lines(handout, language))
     prints: dict[Reading, list[set[int]]] = {"as written": [], "renamed": []}
     students = []
     for student in sorted(files):
-        own = [line for line in _lines(files[student], language) if _without_names(line, language) not in given]
+        own = _own_lines(_lines(files[student], language), handout_lines, language)
         renamed = _renamed(own, language)
         if len(renamed) >= LEAST_TOKENS:
             students.append(student)
@@ -135,6 +135,14 @@ _Line = list[_Token]
 def _lines(source: bytes, language: Language) -> Iterator[_Line]:
     text = source.decode("utf-8", "replace")[:_MOST_CHARACTERS]
     yield from (_python_lines(text) if language == "python" else _cuda_lines(text))
+
+
+def _own_lines(lines: Iterable[_Line], handout: Iterable[_Line], language: Language) -> list[_Line]:
+    """The lines and comments that are not the hand-out's; lines whatever they call things."""
+    given = {_without_names(line, language) for line in handout} - {()}
+    comments = {token for line in handout for token in line if token[0] == "comment"}
+    own = ([token for token in line if token not in comments] for line in lines)
+    return [line for line in own if line and _without_names(line, language) not in given]
 
 
 def _without_names(line: _Line, language: Language) -> tuple[str, ...]:

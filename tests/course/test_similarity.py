@@ -296,6 +296,17 @@ def test_hand_outs_left_as_they_are_are_not_alike():
     assert similar({str(number): handout for number in range(5)}, handout, "python") == []
 
 
+@pytest.mark.parametrize("language", ["python", "cuda"])
+def test_comments_of_the_hand_out_are_not_alike(language):
+    mark, make = ("#", norm) if language == "python" else ("//", cuda_sum)
+    advice = "".join(f"    {mark} Step {number}: think of what {number} means here.\n" for number in range(150))
+    rng = np.random.default_rng(0)
+    head = EXERCISES[make.__name__][1]
+    files = {str(number): make(rng).replace(head, head + advice) for number in range(2)}
+    assert similar(files, head + advice, language) == []
+    assert [pair.reading for pair in similar(files, head, language)] == ["as written"]
+
+
 # Copies.
 
 
