@@ -1,4 +1,4 @@
-"""What an exercise asks of the student's functions: values, gradients, derivations, and tests that find faults.
+"""What an exercise asks of the student's functions: values, properties, gradients, derivations, tests that find faults.
 
 A check makes cases; a case asks one thing of a module, the student's (behind its process) or one of ours, and judges
 the answer against the reference. Inputs are drawn by the exercise's own `draw(rng)`, a generator of tuples, from a
@@ -7,6 +7,7 @@ public seed for the student's command and from a secret one for grading.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import zlib
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference
+from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, kind
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -112,11 +113,48 @@ class _ValueCase:
 
 
 @dataclass
+class Property:
+    """The function gives an answer with a property, where more than one answer is right.
+
+    `draw(rng)` yields its arguments; `problem(answer, *arguments)` says what is wrong with an answer, empty where
+    nothing is. It may raise where the answer is not even of the right kind.
+    """
+
+    function: str
+    draw: Draw
+    problem: Callable[..., str]
+    share: float = 1.0
+
+    def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
+        function = getattr(reference, self.function)
+        for arguments in self.draw(rng):
+            yield _PropertyCase(describe(function, arguments), self, tuple(arguments))
+
+
+@dataclass
+class _PropertyCase:
+    name: str
+    check: Property
+    arguments: tuple
+
+    def ask(self, module: Module) -> Any:
+        return getattr(module, self.check.function)(*_copied(self.arguments))
+
+    def judge(self, answer: Any, student: Module) -> Verdict:
+        try:
+            problem = self.check.problem(answer, *_copied(self.arguments))
+        except Exception:  # the answer is the student's and may be anything
+            problem = f"expected another kind of answer; it is {kind(answer)}"
+        return Verdict(0.0, problem) if problem else Verdict(1.0)
+
+
+@dataclass
 class Gradient:
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
     of: the name of the forward, which the student is given. The gradients are the reference's own, which the tests hold
-    to differences of the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`.
+    to differences of the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`. wrt: the names of the
+    inputs whose gradients the backward returns, where these are not all arrays of the forward in order.
     """
 
     function: str
@@ -124,6 +162,24 @@ class Gradient:
     draw: Draw
     share: float = 1.0
     tolerance: float = RELATIVE_TOLERANCE
+    wrt: tuple[str, ...] | None = None
+
+    def report(self, forward: Callable, backward: Callable, inputs: tuple, seed: int = 0) -> Any:
+        """What `minitorch_cv.check_gradient` makes of a backward.
+
+        Raises CheckError where it cannot be checked.
+        """
+        from minitorch_cv.checks import check_gradient
+
+        if (wrt := self.wrt) is None:
+            return check_gradient(forward, backward, tuple(_copied(inputs)), seed=seed)
+
+        @functools.wraps(backward)
+        def named(*arguments: Any) -> dict[str, Any]:
+            gradients = backward(*arguments)
+            return dict(zip(wrt, gradients if isinstance(gradients, (tuple, list)) else (gradients,)))
+
+        return check_gradient(forward, named, tuple(_copied(inputs)), wrt=wrt, seed=seed)
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.function)
@@ -152,8 +208,9 @@ class _GradientCase:
         problem = difference(answer, expected, self.check.tolerance)
         if not problem:
             return Verdict(1.0)
-        diagnosis, detail = _diagnosis(self.forward, getattr(student, self.check.function), self.inputs)
-        return Verdict(0.0, "\n".join([_named(answer, problem, self.forward), *diagnosis]), detail)
+        diagnosis, detail = _diagnosis(self, getattr(student, self.check.function))
+        names = self.check.wrt or tuple(inspect.signature(self.forward).parameters)
+        return Verdict(0.0, "\n".join([_named(answer, problem, names), *diagnosis]), detail)
 
 
 @dataclass
@@ -272,20 +329,20 @@ def _beside(answer: Any, expected: Any) -> str:
     return f"given    {texts[0]}\nexpected {texts[1]}" if max(map(len, texts)) <= 300 else ""
 
 
-def _named(answer: Any, problem: str, forward: Callable) -> str:
+def _named(answer: Any, problem: str, names: Iterable[str]) -> str:
     """The gradients by the names of the forward's arguments, in place of their numbers in the tuple."""
     if isinstance(answer, (tuple, list)):
-        for i, name in enumerate(inspect.signature(forward).parameters):
+        for i, name in enumerate(names):
             problem = problem.replace(f"value {i}:", f"d{name}:")
     return problem
 
 
-def _diagnosis(forward: Callable, backward: Callable, inputs: tuple) -> tuple[list[str], str]:
+def _diagnosis(case: _GradientCase, backward: Callable) -> tuple[list[str], str]:
     """What the gradient check makes of the student's backward: explanations, and the whole report."""
-    from minitorch_cv.checks import CheckError, check_gradient
+    from minitorch_cv.checks import CheckError
 
     try:
-        report = check_gradient(forward, backward, tuple(_copied(inputs)))
+        report = case.check.report(case.forward, backward, case.inputs)
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]

@@ -1,0 +1,36 @@
+"""What the exercises hold a student to is itself held to differences of the forward."""
+
+import pytest
+
+from minitorch_cv.course.checks import Derivation, Gradient, Property, generator
+from minitorch_cv.course.exercise import all_exercises
+
+EXERCISES = {exercise.name: exercise for exercise in all_exercises()}
+
+
+def of_kind(kind):
+    return [
+        pytest.param(exercise, check, id=f"{name}-{check.function}")
+        for name, exercise in EXERCISES.items()
+        for check in exercise.checks
+        if isinstance(check, kind)
+    ]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("exercise", "check"), of_kind(Gradient))
+def test_gradients_are_those_of_the_forward(exercise, check, seed):
+    forward, backward = (getattr(exercise.reference, name) for name in (check.of, check.function))
+    cases = list(check.draw(generator(seed, "references", exercise.name)))
+    assert len(cases) >= 2
+    for inputs in cases:
+        report = check.report(forward, backward, tuple(inputs), seed=seed)
+        assert report, report.text()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("exercise", "check"), of_kind((Derivation, Property)))
+def test_answers_are_right(exercise, check, seed):
+    for case in check.cases(exercise.reference, generator(seed, "references", exercise.name)):
+        verdict = case.judge(case.ask(exercise.reference), exercise.reference)
+        assert verdict.credit == 1.0, (case.name, verdict)
