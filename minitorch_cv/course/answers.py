@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 RELATIVE_TOLERANCE = 1e-7
+MOST_TOLD = 6
+"""Of the wrong values of a list, so many are told."""
 
 
 def difference(given: Any, expected: Any, tolerance: float = RELATIVE_TOLERANCE) -> str:
@@ -45,8 +47,10 @@ def _sequence(given: Any, expected: Any, tolerance: float) -> str:
         return f"expected {len(expected)} values; it is {kind(given)}"
     if len(given) != len(expected):
         return f"expected {len(expected)} values; there are {len(given)}"
-    problems = ((i, difference(own, value, tolerance)) for i, (own, value) in enumerate(zip(given, expected)))
-    return "; ".join(f"value {i}: {problem}" for i, problem in problems if problem)
+    compared = ((i, difference(own, value, tolerance)) for i, (own, value) in enumerate(zip(given, expected)))
+    problems = [f"value {i}: {problem}" for i, problem in compared if problem]
+    more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
+    return "; ".join(problems[:MOST_TOLD] + more)
 
 
 def _numbers(given: Any, expected: np.ndarray, tolerance: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
@@ -98,7 +100,7 @@ def _judged(case: Case, student: StudentModule) -> tuple[Any, Verdict]:
         answer = case.ask(student)
         return answer, case.judge(answer, student)
     except Failed as failure:
-        return _NOTHING, Verdict(0.0, NOT_WRITTEN if failure.is_stub else f"it raises {failure}")
+        return failure, Verdict(0.0, NOT_WRITTEN if failure.is_stub else f"it raises {failure}")
     except Missing as missing:
         return _NOTHING, Verdict(0.0, str(missing))
     except MessageError as error:
@@ -110,16 +112,34 @@ def _title(check: Check, case: Case) -> str:
 
 
 def _recognised(exercise: Exercise, cases: list[Case], answers: list[Any]) -> Iterator[Mistake]:
-    """The mistakes whose answers are the student's, in every case."""
-    if any(answer is _NOTHING for answer in answers):
-        return
+    """The mistakes whose answers are the student's in every case, or that raise the same."""
     for mistake in exercise.mistakes:
         module = _mistaken(exercise, mistake)
-        try:
-            if all(not difference(answer, case.ask(module)) for case, answer in zip(cases, answers)):
-                yield mistake
-        except Exception:  # this mistake cannot even be run in this case: it is not the student's
-            continue
+        if all(_is_same(answer, case, module) for case, answer in zip(cases, answers)):
+            yield mistake
+
+
+def _is_same(answer: Any, case: Case, module: types.ModuleType) -> bool:
+    try:
+        with np.errstate(all="ignore"):  # a mistake may overflow
+            other = case.ask(module)
+    except Exception as error:
+        raised = type(error).__name__, str(error)
+        return isinstance(answer, Failed) and not answer.is_stub and (answer.kind, answer.text) == raised
+    if answer is _NOTHING or isinstance(answer, Failed):
+        return False
+    return not difference(_nan_apart(answer), _nan_apart(other))
+
+
+def _nan_apart(value: Any) -> Any:
+    """An answer with its NaN as zeros, and where they were: NaN is never right, but two answers may have the same."""
+    if isinstance(value, Mapping):
+        return {key: _nan_apart(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_nan_apart(entry) for entry in value]
+    if isinstance(value, (float, np.ndarray, np.floating)) and np.isnan(value).any():
+        return [np.where(np.isnan(value), 0.0, value), np.isnan(value)]
+    return value
 
 
 @lru_cache(maxsize=1024)
