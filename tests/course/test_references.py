@@ -1,5 +1,6 @@
 """What the exercises hold a student to is itself held to differences of the forward."""
 
+import numpy as np
 import pytest
 
 from minitorch_cv.course.checks import Derivation, Gradient, Property, generator
@@ -34,3 +35,14 @@ def test_answers_are_right(exercise, check, seed):
     for case in check.cases(exercise.reference, generator(seed, "references", exercise.name)):
         verdict = case.judge(case.ask(exercise.reference), exercise.reference)
         assert verdict.credit == 1.0, (case.name, verdict)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_col2im_is_the_adjoint_of_im2col(seed):
+    rng = generator(seed, "references")
+    module = EXERCISES["col2im"].reference
+    for columns, shape, *plan in module.draw(rng):
+        x = rng.standard_normal(shape)
+        there, back = module.im2col(x, *plan), module.col2im(columns, shape, *plan)
+        assert back.shape == shape and np.isclose((there * columns).sum(), (x * back).sum(), rtol=1e-12)
+        assert np.array_equal(there, EXERCISES["im2col"].reference.im2col(x, *plan))
