@@ -4,17 +4,19 @@ Two curves tell most of what goes wrong in training: the loss on the images that
 images that it has not seen. The measure for both is the loss of a guess, $\ln K$ for $K$ classes: who knows nothing has
 it, and 0 is perfect.
 
-| what one sees | what it is called | |---|---| | the training loss leaps about or climbs, above the loss of a guess; or
-it becomes NaN | `rate too high` | | the training loss still falls steadily at the end, and has come less than half of
-the way from a guess to 0 | `rate too low` | | the training loss is level at the end, and far from 0: more than a third
-of a guess | `underfitting` | | the training loss is near 0; the test loss has been lower than it is at the end, by a
-tenth of a guess or more | `overfitting` | | the training loss is level and near 0, and the test loss stays close to it
-or a little above | `healthy` |
+| name | training loss | test loss |
+|---|---|---|
+| `rate too high` | leaps about or climbs, above that of a guess; or it becomes NaN | as badly |
+| `rate too low` | still falls steadily at the end, and is not half of the way from a guess to 0 | beside it |
+| `underfitting` | level at the end, and far from 0: more than a third of a guess | beside it |
+| `overfitting` | near 0 | has been lower than at the end, by a tenth of a guess or more |
+| `healthy` | level at the end, and near 0 | close to it, or a little above |
 
 Write the function that says which it is; it is asked about ten runs at a time. The curves are drawn by a generator that
 knows the answer; they are a little noisy (less than two per cent of a guess), of various lengths (20 epochs or more)
 and of various numbers of classes: a loss of 0.5 is bad for two classes and excellent for a thousand. No curve lies on a
-border: means over a quarter of the epochs will do."""
+border: means over a quarter of the epochs will do.
+"""
 
 # %% student
 import numpy as np
