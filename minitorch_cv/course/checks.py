@@ -278,7 +278,9 @@ class FindsFaults:
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
     AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. Nothing is credited to a test that rejects the right backward.
+    right one. For each fault the test is asked about the faulty backward once, and about the right one before it,
+    behind it, or both: how often and when is drawn, so that nothing can be read from it. Nothing is credited to a test
+    that rejects the right one.
     """
 
     function: str
@@ -290,7 +292,8 @@ class FindsFaults:
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
         for name, fault in self.faults.items():
-            yield _FaultCase(name, self, forward, backward, fault(backward))
+            asked = rng.permutation([True, False] + [True] * int(rng.integers(2)))
+            yield _FaultCase(name, self, forward, backward, fault(backward), tuple(asked.tolist()))
 
 
 @dataclass
@@ -300,10 +303,11 @@ class _FaultCase:
     forward: Callable
     right: Callable
     wrong: Callable
+    asked: tuple[bool, ...]  # whether about the right one, in this order
 
     def ask(self, module: Module) -> Any:
         test = getattr(module, self.check.function)
-        return [self._accepts(test, self.right), self._accepts(test, self.wrong)]
+        return [self._accepts(test, self.right if about_right else self.wrong) for about_right in self.asked]
 
     def _accepts(self, test: Callable, backward: Callable) -> bool:
         try:
@@ -313,10 +317,9 @@ class _FaultCase:
         return answer is None or bool(answer)
 
     def judge(self, answer: Any, student: Module) -> Verdict:
-        accepts_right, accepts_wrong = answer
-        if not accepts_right:
+        if not all(accepted for accepted, is_right in zip(answer, self.asked) if is_right):
             return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(0.0, "it accepts a backward that is wrong") if accepts_wrong else Verdict(1.0)
+        return Verdict(1.0) if list(answer) == list(self.asked) else Verdict(0.0, "it accepts a backward that is wrong")
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:

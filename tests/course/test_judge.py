@@ -1,5 +1,6 @@
 """What the judge makes of answers that raise, or that are no numbers."""
 
+import itertools
 import types
 
 import numpy as np
@@ -48,3 +49,11 @@ def test_an_answer_without_the_property_is_told_whatever_it_is(answer):
     module = types.SimpleNamespace(topological_order=lambda parents, loss: answer)
     judgement = judge(find_exercise("topological_order"), Here(module), 3)
     assert judgement.score == 0 and all(case.verdict.message for case in judgement.cases)
+
+
+@pytest.mark.parametrize("pattern", [(True, False), (False, True), (True,), (False,), (True, True, False)])
+def test_a_test_that_only_counts_its_calls_finds_few_faults(pattern):
+    calls = itertools.cycle(pattern)
+    module = types.SimpleNamespace(test=lambda forward, backward: next(calls))
+    judgement = judge(find_exercise("find_faults_softmax"), Here(module), 3)
+    assert judgement.score <= judgement.exercise.about.points / 2

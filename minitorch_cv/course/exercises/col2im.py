@@ -28,7 +28,7 @@ import numpy as np
 def col2im(columns, shape, size, stride, padding):
     """The image of this shape (N, C, H, W), given columns (N, C * kh * kw, oh * ow).
 
-    size: (kh, kw) of the windows; oh = (H + 2 * padding - kh) // stride + 1 rows of them, and ow columns in the same way.
+    size: (kh, kw) of the windows, of which there are oh = (H + 2 * padding - kh) // stride + 1 rows, and ow columns.
     """
     # begin solution
     (N, C, H, W), (kh, kw) = shape, size
