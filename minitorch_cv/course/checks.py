@@ -115,8 +115,9 @@ class _ValueCase:
 class Gradient:
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
-    of: the name of the forward, which the student is given. The gradients are the reference's own, which the tests hold
-    to differences of the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`.
+    of: the name of the forward, which the student is given. Inputs that have no gradient here (a noise, a mask) stand
+    last; the reference leaves theirs out. The gradients are the reference's own, which the tests hold to differences of
+    the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`.
     """
 
     function: str
@@ -152,7 +153,8 @@ class _GradientCase:
         problem = difference(answer, expected, self.check.tolerance)
         if not problem:
             return Verdict(1.0)
-        diagnosis, detail = _diagnosis(self.forward, getattr(student, self.check.function), self.inputs)
+        wrt = differentiated(self.forward, expected)
+        diagnosis, detail = _diagnosis(self.forward, getattr(student, self.check.function), self.inputs, wrt)
         return Verdict(0.0, "\n".join([_named(answer, problem, self.forward), *diagnosis]), detail)
 
 
@@ -221,7 +223,8 @@ class FindsFaults:
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
     AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. Nothing is credited to a test that rejects the right backward.
+    right one. For each fault the test is asked three times, once of the fault and twice of the right backward, in an
+    order that is drawn, so that it does not pay to count the calls. Rejecting the right one costs the credit.
     """
 
     function: str
@@ -233,7 +236,9 @@ class FindsFaults:
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
         for name, fault in self.faults.items():
-            yield _FaultCase(name, self, forward, backward, fault(backward))
+            order = [backward, backward]
+            order.insert(int(rng.integers(3)), fault(backward))
+            yield _FaultCase(name, self, forward, backward, order)
 
 
 @dataclass
@@ -242,11 +247,11 @@ class _FaultCase:
     check: FindsFaults
     forward: Callable
     right: Callable
-    wrong: Callable
+    order: list[Callable]
 
     def ask(self, module: Module) -> Any:
         test = getattr(module, self.check.function)
-        return [self._accepts(test, self.right), self._accepts(test, self.wrong)]
+        return [self._accepts(test, backward) for backward in self.order]
 
     def _accepts(self, test: Callable, backward: Callable) -> bool:
         try:
@@ -256,10 +261,10 @@ class _FaultCase:
         return answer is None or bool(answer)
 
     def judge(self, answer: Any, student: Module) -> Verdict:
-        accepts_right, accepts_wrong = answer
-        if not accepts_right:
+        rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
+        if not all(rights):
             return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(0.0, "it accepts a backward that is wrong") if accepts_wrong else Verdict(1.0)
+        return Verdict(0.0, "it accepts a backward that is wrong") if all(answer) else Verdict(1.0)
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:
@@ -280,12 +285,18 @@ def _named(answer: Any, problem: str, forward: Callable) -> str:
     return problem
 
 
-def _diagnosis(forward: Callable, backward: Callable, inputs: tuple) -> tuple[list[str], str]:
+def differentiated(forward: Callable, gradients: Any) -> list[str]:
+    """The names of the inputs that these gradients belong to: the first ones."""
+    count = len(gradients) if isinstance(gradients, (tuple, list)) else 1
+    return list(inspect.signature(forward).parameters)[:count]
+
+
+def _diagnosis(forward: Callable, backward: Callable, inputs: tuple, wrt: list[str]) -> tuple[list[str], str]:
     """What the gradient check makes of the student's backward: explanations, and the whole report."""
     from minitorch_cv.checks import CheckError, check_gradient
 
     try:
-        report = check_gradient(forward, backward, tuple(_copied(inputs)))
+        report = check_gradient(forward, backward, tuple(_copied(inputs)), wrt=wrt)
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]
