@@ -10,9 +10,9 @@ each; estimate the derivatives with respect to $\mu_j$ and $l_j$ by means over t
 - by *reparameterisation*, which needs the slopes $\nabla f(z_k)$.
 
 Which baseline is the best for the derivative with respect to $\mu_j$? Its estimator is the mean of $(f - b)\, s$
-with the score $s = \partial \log q / \partial \mu_j$. The mean of that does not depend on $b$, so the variance is least where
-$E[(f - b)^2 s^2]$ is: a parabola in $b$. Find its lowest point, and put means over the draws for the expectations. It is
-*not* the mean of $f$. Every $j$ has a baseline of its own.
+with the score $s = \partial \log q / \partial \mu_j$. The mean of that does not depend on $b$, so the variance is least
+where $E[(f - b)^2 s^2]$ is: a parabola in $b$. Find its lowest point, and put means over the draws for the
+expectations. It is *not* the mean of $f$. Every $j$ has a baseline of its own.
 """
 
 # %% student
