@@ -13,11 +13,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference
+
+if TYPE_CHECKING:
+    from minitorch_cv.checks.derivation import DerivationReport
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -172,7 +175,8 @@ class _GradientCase:
 class Derivation:
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
-    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`.
+    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`. A
+    line that follows rightly from a wrong one before it counts as right.
     """
 
     function: str
@@ -214,7 +218,7 @@ class _DerivationCase:
         missing += [line for line, verdict in report.lines.items() if verdict == "not given"]
         if report and not missing:
             return Verdict(1.0)
-        credit = sum(verdict == "right" for verdict in report.lines.values()) / (len(report.lines) or 1)
+        credit = sum(_is_earned(report, line) for line in report.lines) / (len(report.lines) or 1)
         told = [f"{line}: {verdict}" for line, verdict in report.lines.items()]
         reasons = [f"  {h.message}" for entry in report.at_fault() for h in entry.hypotheses]
         headline = f"the first wrong line is {report.first_wrong}" if report.first_wrong else "lines are missing"
@@ -276,6 +280,16 @@ class _FaultCase:
         if not all(rights):
             return Verdict(0.0, "it rejects a backward that is right")
         return Verdict(0.0, "it accepts a backward that is wrong") if all(answer) else Verdict(1.0)
+
+
+def _is_earned(report: DerivationReport, line: str) -> bool:
+    """Whether a line counts: it is right, or follows rightly from a wrong one. From zeros zeros follow: no credit."""
+    if report.lines[line] != "inherited":
+        return report.lines[line] == "right"
+    entry = next(entry for entry in report.inputs if entry.name == line)
+    if entry.given is None or entry.expected is None or entry.hypotheses[0].kind != "inherited":
+        return False
+    return bool(np.linalg.norm(entry.given) > 1e-3 * np.linalg.norm(np.nan_to_num(entry.expected)))
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:
