@@ -14,11 +14,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, kind
+
+if TYPE_CHECKING:
+    from minitorch_cv.checks.derivation import DerivationReport
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -159,9 +162,10 @@ class _PropertyCase:
 class Gradient:
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
-    of: the name of the forward, which the student is given. The gradients are the reference's own, which the tests hold
-    to differences of the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`. wrt: the names of the
-    inputs whose gradients the backward returns, where these are not all arrays of the forward in order.
+    of: the name of the forward, which the student is given. Inputs that have no gradient here (a noise, a mask) stand
+    last; the reference leaves theirs out. The gradients are the reference's own, which the tests hold to differences of
+    the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`. wrt: the names of the inputs whose
+    gradients the backward returns, where these are not the first ones.
     """
 
     function: str
@@ -171,15 +175,16 @@ class Gradient:
     tolerance: float = RELATIVE_TOLERANCE
     wrt: tuple[str, ...] | None = None
 
-    def report(self, forward: Callable, backward: Callable, inputs: tuple, seed: int = 0) -> Any:
-        """What `minitorch_cv.check_gradient` makes of a backward.
+    def report(self, forward: Callable, backward: Callable, inputs: tuple, expected: Any, seed: int = 0) -> Any:
+        """What `minitorch_cv.check_gradient` makes of a backward; expected: the right gradients.
 
         Raises CheckError where it cannot be checked.
         """
         from minitorch_cv.checks import check_gradient
 
         if (wrt := self.wrt) is None:
-            return check_gradient(forward, backward, tuple(_copied(inputs)), seed=seed)
+            wrt = differentiated(forward, expected)
+            return check_gradient(forward, backward, tuple(_copied(inputs)), wrt=wrt, seed=seed)
 
         @functools.wraps(backward)
         def named(*arguments: Any) -> dict[str, Any]:
@@ -227,7 +232,8 @@ class _GradientCase:
 class Derivation:
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
-    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`.
+    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`. A
+    line that follows rightly from a wrong one before it counts as right.
     """
 
     function: str
@@ -269,7 +275,7 @@ class _DerivationCase:
         missing += [line for line, verdict in report.lines.items() if verdict == "not given"]
         if report and not missing:
             return Verdict(1.0)
-        credit = sum(verdict == "right" for verdict in report.lines.values()) / (len(report.lines) or 1)
+        credit = sum(_is_earned(report, line) for line in report.lines) / (len(report.lines) or 1)
         told = [f"{line}: {verdict}" for line, verdict in report.lines.items()]
         reasons = [f"  {h.message}" for entry in report.at_fault() for h in entry.hypotheses]
         headline = f"the first wrong line is {report.first_wrong}" if report.first_wrong else "lines are missing"
@@ -289,9 +295,8 @@ class FindsFaults:
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
     AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. For each fault the test is asked about the faulty backward once, and about the right one before it,
-    behind it, or both: how often and when is drawn, so that nothing can be read from it. Nothing is credited to a test
-    that rejects the right one.
+    right one. For each fault the test is asked three times, once of the fault and twice of the right backward, in an
+    order that is drawn, so that it does not pay to count the calls. Rejecting the right one costs the credit.
     """
 
     function: str
@@ -303,8 +308,9 @@ class FindsFaults:
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
         for name, fault in self.faults.items():
-            asked = rng.permutation([True, False] + [True] * int(rng.integers(2)))
-            yield _FaultCase(name, self, forward, backward, fault(backward), tuple(asked.tolist()))
+            order = [backward, backward]
+            order.insert(int(rng.integers(3)), fault(backward))
+            yield _FaultCase(name, self, forward, backward, order)
 
 
 @dataclass
@@ -313,12 +319,11 @@ class _FaultCase:
     check: FindsFaults
     forward: Callable
     right: Callable
-    wrong: Callable
-    asked: tuple[bool, ...]  # whether about the right one, in this order
+    order: list[Callable]
 
     def ask(self, module: Module) -> Any:
         test = getattr(module, self.check.function)
-        return [self._accepts(test, self.right if about_right else self.wrong) for about_right in self.asked]
+        return [self._accepts(test, backward) for backward in self.order]
 
     def _accepts(self, test: Callable, backward: Callable) -> bool:
         try:
@@ -328,9 +333,20 @@ class _FaultCase:
         return answer is None or bool(answer)
 
     def judge(self, answer: Any, student: Module | None) -> Verdict:
-        if not all(accepted for accepted, is_right in zip(answer, self.asked) if is_right):
+        rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
+        if not all(rights):
             return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(1.0) if list(answer) == list(self.asked) else Verdict(0.0, "it accepts a backward that is wrong")
+        return Verdict(0.0, "it accepts a backward that is wrong") if all(answer) else Verdict(1.0)
+
+
+def _is_earned(report: DerivationReport, line: str) -> bool:
+    """Whether a line counts: it is right, or follows rightly from a wrong one. From zeros zeros follow: no credit."""
+    if report.lines[line] != "inherited":
+        return report.lines[line] == "right"
+    entry = next(entry for entry in report.inputs if entry.name == line)
+    if entry.given is None or entry.expected is None or entry.hypotheses[0].kind != "inherited":
+        return False
+    return bool(np.linalg.norm(entry.given) > 1e-3 * np.linalg.norm(np.nan_to_num(entry.expected)))
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:
@@ -351,12 +367,18 @@ def _named(answer: Any, problem: str, names: Iterable[str]) -> str:
     return problem
 
 
+def differentiated(forward: Callable, gradients: Any) -> list[str]:
+    """The names of the inputs that these gradients belong to: the first ones."""
+    count = len(gradients) if isinstance(gradients, (tuple, list)) else 1
+    return list(inspect.signature(forward).parameters)[:count]
+
+
 def _diagnosis(case: _GradientCase, backward: Callable) -> tuple[list[str], str]:
     """What the gradient check makes of the student's backward: explanations, and the whole report."""
     from minitorch_cv.checks import CheckError
 
     try:
-        report = case.check.report(case.forward, backward, case.inputs)
+        report = case.check.report(case.forward, backward, case.inputs, case.expected)
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]

@@ -89,11 +89,11 @@ def draw_pooled(rng):
 
 
 def draw(rng):
-    """Every rule, with ZFNet's windows and with plain ones."""
+    """Every rule, with ZFNet's windows and with plain ones; windows in which every ReLU is off."""
     for rule in ("gradient", "deconvnet", "guided"):
         for size, stride in ((3, 2), (2, 2)):
             N, C, O, H, W = (int(n) for n in rng.integers((1, 1, 2, 7, 7), (3, 3, 4, 10, 10)))
-            x, weight = rng.standard_normal((N, C, H, W)), rng.standard_normal((O, C, 3, 3))
+            x, weight = rng.standard_normal((N, C, H, W)) - 0.6, rng.standard_normal((O, C, 3, 3)) + 0.5
             y, _ = max_pool2d(conv2d(x, weight), size, stride)
             yield rng.standard_normal(y.shape), x, weight, size, stride, rule
 
