@@ -23,52 +23,42 @@ it stands there forty times. At 0 the slope of $\max(u, 0)$ is 0, as everywhere 
 import math
 
 
+VALUE = {
+    "add": lambda u, v: u + v,
+    "mul": lambda u, v: u * v,
+    "div": lambda u, v: u / v,
+    "exp": lambda u: math.exp(u),
+    "relu": lambda u: max(u, 0.0),
+}
+
+
 def forward(tape):
     """The value of each step, as a list."""
     values = []
     for name, *operands in tape:
-        if name == "input":
-            values.append(operands[0])
-            continue
-        u, v = values[operands[0]], values[operands[-1]]
-        values.append(
-            u + v
-            if name == "add"
-            else u * v
-            if name == "mul"
-            else u / v
-            if name == "div"
-            else math.exp(u)
-            if name == "exp"
-            else max(u, 0.0)  # "relu"
-        )
+        values.append(operands[0] if name == "input" else VALUE[name](*(values[j] for j in operands)))
     return values
 
 
 def slopes(tape):
     """The slope of the last step's value with respect to the value of each step, as a list."""
     # begin solution
+    local = {  # of a step's value y, and of its operands
+        "add": lambda y, u, v: (1.0, 1.0),
+        "mul": lambda y, u, v: (v, u),
+        "div": lambda y, u, v: (1 / v, -y / v),
+        "exp": lambda y, u: (y,),
+        "relu": lambda y, u: (1.0 if u > 0 else 0.0,),
+    }
     values = forward(tape)
     slope = [0.0] * len(tape)
     slope[-1] = 1.0
     for i in reversed(range(len(tape))):
         name, *operands = tape[i]
-        if name == "input":
-            continue
-        a, b = operands[0], operands[-1]
-        if name == "add":
-            slope[a] += slope[i]
-            slope[b] += slope[i]
-        elif name == "mul":
-            slope[a] += slope[i] * values[b]
-            slope[b] += slope[i] * values[a]
-        elif name == "div":
-            slope[a] += slope[i] / values[b]
-            slope[b] -= slope[i] * values[i] / values[b]
-        elif name == "exp":
-            slope[a] += slope[i] * values[i]
-        elif name == "relu":
-            slope[a] += slope[i] * (values[a] > 0)
+        if name != "input":
+            factors = local[name](values[i], *(values[j] for j in operands))
+            for j, factor in zip(operands, factors):
+                slope[j] += slope[i] * factor
     return slope
     # end solution
 
@@ -80,7 +70,9 @@ from minitorch_cv.course.exercise import About, Mistake
 
 def random_tape(rng, length):
     """Values of both signs that stay small, zeros of relu among them; divisors of 1/4 or more."""
-    tape = [("input", float(v)) for v in rng.uniform(0.5, 2.0, 3)] + [("input", float(-rng.uniform(0.5, 1.5)))]
+    tape: list[tuple] = [("input", float(v)) for v in rng.uniform(0.5, 2.0, 3)] + [
+        ("input", float(-rng.uniform(0.5, 1.5)))
+    ]
     while len(tape) < length:
         values = forward(tape)
         a, b = (int(i) for i in rng.choice([i for i, v in enumerate(values) if abs(v) <= 4.0], 2))
@@ -120,32 +112,32 @@ checks = [Values("slopes", draw)]
 mistakes = [
     Mistake(
         "overwritten",
-        "slope[a] += slope[i] * values[b]\n            slope[b] += slope[i] * values[a]",
-        "slope[a] = slope[i] * values[b]\n            slope[b] = slope[i] * values[a]",
-        "A value that has been used before, or twice in one product, already holds a slope. What has to happen to it?",
+        "slope[j] += slope[i] * factor",
+        "slope[j] = slope[i] * factor",
+        "A value that has been used elsewhere, or twice in one step, already holds a slope. What has to happen to it?",
     ),
     Mistake(
         "the divisor's sign",
-        "slope[b] -= slope[i] * values[i] / values[b]",
-        "slope[b] += slope[i] * values[i] / values[b]",
+        "(1 / v, -y / v)",
+        "(1 / v, y / v)",
         "If the divisor grows, what does the quotient do?",
     ),
     Mistake(
         "the divisor's square",
-        "slope[b] -= slope[i] * values[i] / values[b]",
-        "slope[b] -= slope[i] * values[a] / values[b]",
+        "(1 / v, -y / v)",
+        "(1 / v, -u / v)",
         "Differentiate $u\\,v^{-1}$ by $v$ once more: which power of $v$ is left?",
     ),
     Mistake(
         "relu as the identity",
-        "slope[i] * (values[a] > 0)",
-        "slope[i]",
+        "(1.0 if u > 0 else 0.0,)",
+        "(1.0,)",
         "Where $u$ is below zero, $\\max(u, 0)$ does not move when $u$ does.",
     ),
     Mistake(
         "the exponential of the wrong value",
-        'slope[a] += slope[i] * values[i]\n        elif name == "relu"',
-        'slope[a] += slope[i] * values[a]\n        elif name == "relu"',
+        "(y,)",
+        "(u,)",
         "The slope of $e^u$ is $e^u$. Which entry of `values` is that, the operand's or the step's own?",
     ),
 ]
