@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minitorch_cv as mt
-from minitorch_cv import check_gradient, models, ops, optim
+from minitorch_cv import check_gradient, data, models, nn, ops, optim
 from minitorch_cv.course.checks import Derivation, Gradient, Property, generator
 from minitorch_cv.course.exercise import all_exercises, find_exercise
 
@@ -307,3 +307,118 @@ def test_the_way_back_by_the_rule_of_the_gradient_is_the_gradient(seed):
         assert (report := check_gradient(forward, backward, (x,), seed=seed)), report.text()
         pattern, gradient = module.send_back(dy, x, weight, size, stride, rule), backward(dy, x)
         assert np.array_equal(pattern, gradient) == (rule == "gradient")
+
+
+# ---- lessons 00 to 03 and 09: forwards and values against the package
+
+
+def forwards(name, function):
+    """The forward of a `Gradient` check and its inputs, case by case."""
+    exercise = find_exercise(name)
+    gradient = next(one for one in exercise.checks if one.function == function)
+    return getattr(exercise.reference, gradient.of), list(gradient.draw(generator(5, name, function)))
+
+
+def test_convolutions_are_those_of_the_package():
+    conv2d, drawn = cases("im2col", "conv2d")
+    for x, weight, stride, padding in drawn:
+        check(conv2d(x, weight, stride, padding), ops.conv2d(x, weight, stride=stride, padding=padding))
+    conv2d, drawn = forwards("conv2d_strided_gradients", "conv2d_backward")
+    for x, weight, bias, *plan in drawn:
+        check(conv2d(x, weight, bias, *plan), ops.conv2d(x, weight, bias, *plan))
+    conv2d, drawn = forwards("conv2d_grouped_gradients", "conv2d_backward")
+    for x, weight, groups in drawn:
+        check(conv2d(x, weight, groups), ops.conv2d(x, weight, groups=groups))
+    faulty = find_exercise("find_faults_conv2d").reference
+    rng = np.random.default_rng(0)
+    x, weight, bias = rng.standard_normal((2, 3, 6, 7)), rng.standard_normal((4, 3, 3, 2)), rng.standard_normal(4)
+    y = faulty.forward(x, weight, bias, 2, 1)
+    dy = rng.standard_normal(y.shape)
+    check(y, ops.conv2d(x, weight, bias, 2, 1))
+    check(faulty.backward(dy, x, weight, bias, 2, 1)[0], ops.conv2d_input_gradient(dy, weight, x.shape, 2, 1))
+
+
+def test_winograd_is_a_convolution_where_its_matrices_are_true():
+    winograd, drawn = cases("winograd_conv2d", "winograd_conv2d")
+    agree = [np.allclose(winograd(x, w, *matrices), ops.conv2d(x, w)) for x, w, *matrices in drawn]
+    assert agree == [True, True, True, False, False]
+
+
+def test_layers_are_those_of_the_package():
+    norm, drawn = forwards("local_response_norm_backward", "local_response_norm_backward")
+    for x, *settings in drawn:
+        check(norm(x, *settings), ops.local_response_norm(x, *settings))
+    pool, drawn = forwards("adaptive_average_pool_backward", "adaptive_average_pool_backward")
+    for x, size in drawn:
+        check(pool(x, size), ops.adaptive_avg_pool2d(x, size))
+    loss, drawn = forwards("softmax_cross_entropy_backward", "cross_entropy_backward")
+    for z, labels, epsilon in drawn:
+        check(loss(z, labels, epsilon), ops.cross_entropy(z, labels, label_smoothing=epsilon))
+    module = find_exercise("max_unpool_with_switches").reference
+    a = np.random.default_rng(0).permutation(2 * 3 * 6 * 4).reshape(2, 3, 6, 4) * 0.1
+    (y, switches), (expected, indices) = module.max_pool2d(a, 2, 2), ops.max_pool2d(a, 2, return_indices=True)
+    check(y, expected)
+    assert np.array_equal(switches, indices)
+    check(module.max_unpool2d(y, switches, 6, 4), ops.max_unpool2d(y, indices, 2))
+
+
+def test_steps_of_momentum():
+    step, drawn = cases("sgd_momentum_step", "torch_step")
+    for weight, velocity, gradient, lr, momentum, weight_decay in drawn:
+        if velocity.any():
+            continue
+        parameter = mt.Tensor(weight.copy(), requires_grad=True)
+        optimizer = optim.SGD([parameter], lr=lr, momentum=momentum, weight_decay=weight_decay)
+        for _ in range(3):
+            weight, velocity = step(weight, velocity, gradient, lr, momentum, weight_decay)
+            parameter.grad = mt.Tensor(gradient)
+            optimizer.step()
+        check(parameter.numpy(), weight)
+    module = find_exercise("sgd_momentum_step").reference
+    weight, buffer, gradient = np.random.default_rng(0).standard_normal((3, 4))
+    velocity = module.velocity_of_buffer(buffer, 0.1, 0.01)
+    paper, ours = (
+        step(weight, state, gradient, 0.01, 0.9, 0.1)[0]
+        for step, state in ((module.alexnet_step, velocity), (module.torch_step, buffer))
+    )
+    check(paper, ours)
+
+
+def test_ten_crops():
+    crops, drawn = cases("ten_crop", "ten_crops")
+    for image, size in drawn:
+        image = image.astype(np.float32)
+        assert np.array_equal(crops(image, size), data.TenCrop(size)(image[None])[0])
+
+
+def test_top_k_error_in_the_worst_order():
+    error, drawn = cases("top_k_error", "top_k_error")
+    for scores, labels, k in drawn:
+        hits = 0
+        for row, label in zip(scores, labels):
+            worst = sorted(range(len(row)), key=lambda c: (-row[c] if row[c] == row[c] else math.inf, c == label))
+            hits += label in worst[:k] and not math.isnan(row[label])
+        assert error(scores, labels, k) == pytest.approx(1 - hits / len(labels))
+
+
+def test_bottlenecks_by_the_ledger():
+    cost, drawn = cases("bottleneck_cost", "cost")
+    assert cost(*drawn[0]) == (120_422_400, 12_443_648)
+    for C, O, k, side, stride, r in drawn:
+        direct = nn.Sequential(nn.Conv2d(C, O, k, stride, padding=k // 2, bias=False))
+        reduced = nn.Sequential(nn.Conv2d(C, r, 1, bias=False), nn.Conv2d(r, O, k, stride, padding=k // 2, bias=False))
+        counted = tuple(models.ledger(net, (1, C, side, side)).multiply_adds for net in (direct, reduced))
+        assert cost(C, O, k, side, stride, r) == counted
+    widest, drawn = cases("bottleneck_cost", "widest_bottleneck")
+    for *plan, n in drawn:
+        r = widest(*plan, n)
+        assert all(n * cost(*plan, other)[1] <= cost(*plan, other)[0] for other in (max(r, 0), 0))
+        assert n * cost(*plan, r + 1)[1] > cost(*plan, r + 1)[0]
+
+
+def test_strides_are_those_of_numpy():
+    strides, drawn = cases("memory_layout", "strides")
+    for shape, order, itemsize in drawn:
+        lengths = [shape["NCHW".index(axis)] for axis in order]
+        view = np.empty(lengths, f"V{itemsize}").transpose([order.index(axis) for axis in "NCHW"])
+        assert view.shape == shape and strides(shape, order, itemsize) == view.strides

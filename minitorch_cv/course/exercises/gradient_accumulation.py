@@ -22,7 +22,6 @@ it stands there forty times. At 0 the slope of $\max(u, 0)$ is 0, as everywhere 
 # %% student
 import math
 
-
 VALUE = {
     "add": lambda u, v: u + v,
     "mul": lambda u, v: u * v,
@@ -104,7 +103,7 @@ def draw(rng):
 about = About(
     lesson="00_backprop",
     source="Linnainmaa 1970; Rumelhart, Hinton and Williams 1986; section 2 of the lesson",
-    operations=("add", "mul", "div", "exp", "relu"),
+    operations=("add", "multiply", "divide", "exp", "relu"),
     points=4,
     difficulty=2,
 )

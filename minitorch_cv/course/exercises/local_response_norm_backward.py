@@ -48,8 +48,7 @@ from minitorch_cv.course.exercise import About, Mistake
 
 
 def draw(rng):
-    """Even and odd windows, one wider than there are channels, one of a single channel; alpha large enough to "
-    "matter."""
+    """Even and odd windows, one wider than there are channels, one of a single channel; alpha that matters."""
     for n in (4, 5, 2, 9, 1):
         N, H, W = (int(size) for size in rng.integers(1, 4, 3))
         C = int(rng.integers(5, 8))

@@ -32,12 +32,15 @@ def conv2d(x, weight):
 
 def transposed_filters(r, weight):
     """The input gradient of conv2d for the signal r (N, O, H, W)."""
-    return conv2d(r, weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+    N, _, H, W = r.shape
+    padded = np.zeros((N, weight.shape[1], H + 2, W + 2))
+    for i, j in np.ndindex(3, 3):
+        padded[:, :, i : i + H, j : j + W] += np.einsum("nohw,oc->nchw", r, weight[:, :, i, j])
+    return padded[:, :, 1:-1, 1:-1]
 
 
 def max_pool2d(a, size, stride):
-    """The maximum of each window, (N, C, oh, ow), and its switch: row * W + column of where it was in a (N, C, H, "
-    "W)."""
+    """The maximum of each window of a (N, C, H, W), (N, C, oh, ow), and its switch: row * W + column of its place."""
     N, C, _, W = a.shape
     windows = np.lib.stride_tricks.sliding_window_view(a, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
     oh, ow = windows.shape[2:4]

@@ -21,6 +21,7 @@ Write
 - `fused_seconds`: the least seconds of the whole list if each pointwise layer is computed *within* the layer in front
   of it. What the one would have written and the other read again never leaves the cores, and a layer of several fused
   ones is limited as a whole. The first layer is a convolution; one may be followed by any number of pointwise layers.
+- `count`: what both need. You are not asked for it by itself, and may do without.
 """
 
 

@@ -1,20 +1,21 @@
 r"""In which order does a tape go back?
 
 A node may hand its gradient on only when all of it has arrived: every node that *uses* it must have had its turn. An
-order of that kind is a **topological order**, here from the loss to the inputs:
+order of that kind is a **topological order**, here from the loss to the inputs: each node $v$ comes before all nodes
+that it was computed from, its parents,
 
 $$
-\text{each node comes before all of its parents,}
+u \in \mathrm{parents}(v) \;\Rightarrow\; \mathrm{place}(v) < \mathrm{place}(u) .
 $$
 
-where the parents of a node are the nodes that it was computed from. In the lesson `b` once went too early, and a path
-was lost. The package's engine numbers its nodes as they are made and sorts by that. Here there are no numbers: you get
-a graph as a dict, its entries in any order, and have to find an order by yourself.
+In the lesson `b` once went too early, and a path was lost. The package's engine numbers its nodes as they are made and
+sorts by that. Here there are no numbers: you get a graph as a dict, its entries in any order, and have to find an order
+by yourself.
 
 Three things to take care of:
 
 - only what the loss depends on belongs into the order, each node once;
-- a node may be its parent twice, as in `y = x + x`;
+- the same node may be a parent twice, as in `y = x + x`;
 - a chain may be thousands of nodes long, and Python gives up on recursion after a thousand calls.
 
 More than one order may be right: yours is judged by what it has to fulfil.

@@ -69,7 +69,7 @@ def draw_pairs(rng):
 about = About(
     lesson="00_backprop",
     source="NumPy's rules of broadcasting",
-    operations=("mul", "add"),
+    operations=("multiply", "add"),
     points=3,
     difficulty=2,
 )
