@@ -227,8 +227,9 @@ def _nan_apart(value: Any) -> Any:
         return {key: _nan_apart(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return [_nan_apart(entry) for entry in value]
-    if isinstance(value, (float, np.ndarray, np.floating)) and np.isnan(value).any():
-        return [np.where(np.isnan(value), 0.0, value), np.isnan(value)]
+    if isinstance(value, (float, np.ndarray, np.floating)) and (array := np.asarray(value)).dtype.kind in "fc":
+        missing = np.isnan(array)
+        return [np.where(missing, 0.0, array), missing] if missing.any() else value
     return value
 
 
