@@ -182,16 +182,16 @@ class Gradient:
         """
         from minitorch_cv.checks import check_gradient
 
-        if (wrt := self.wrt) is None:
-            wrt = differentiated(forward, expected)
-            return check_gradient(forward, backward, tuple(_copied(inputs)), wrt=wrt, seed=seed)
+        wrt = self.wrt or differentiated(forward, expected)
 
         @functools.wraps(backward)
-        def named(*arguments: Any) -> dict[str, Any]:
+        def named(*arguments: Any) -> Any:
             gradients = backward(*arguments)
             return dict(zip(wrt, gradients if isinstance(gradients, (tuple, list)) else (gradients,)))
 
-        return check_gradient(forward, named, tuple(_copied(inputs)), wrt=wrt, seed=seed)
+        report = check_gradient(forward, named if self.wrt else backward, tuple(_copied(inputs)), wrt=wrt, seed=seed)
+        report.notes = [note for note in report.notes if "wrt" not in note]  # a student knows of no such argument
+        return report
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.function)
