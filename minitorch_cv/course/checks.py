@@ -237,9 +237,10 @@ class FindsFaults:
     """The student's test accepts what is right and rejects each planted fault.
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
-    AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. For each fault the test is asked three times, once of the fault and twice of the right backward, in an
-    order that is drawn, so that it does not pay to count the calls. Rejecting the right one costs the credit.
+    AssertionError, for a backward that it finds wrong. (A definition and a formula will do as well as those two.)
+    faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked three
+    times, once of the fault and twice of the right backward, in an order that is drawn, so that it does not pay to
+    count the calls. Rejecting the right one costs the credit.
     """
 
     function: str
@@ -278,8 +279,8 @@ class _FaultCase:
     def judge(self, answer: Any, student: Module | None) -> Verdict:
         rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
         if not all(rights):
-            return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(0.0, "it accepts a backward that is wrong") if all(answer) else Verdict(1.0)
+            return Verdict(0.0, "it rejects one that is right")
+        return Verdict(0.0, "it accepts one that is wrong") if all(answer) else Verdict(1.0)
 
 
 def _is_earned(report: DerivationReport, line: str) -> bool:
