@@ -326,4 +326,5 @@ def _diagnosis(forward: Callable, backward: Callable, inputs: tuple, wrt: list[s
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]
+    report.notes = [note for note in report.notes if "wrt" not in note]  # nobody asked for those
     return list(dict.fromkeys(explained)), "" if report else report.text()
