@@ -189,9 +189,8 @@ class Gradient:
             gradients = backward(*arguments)
             return dict(zip(wrt, gradients if isinstance(gradients, (tuple, list)) else (gradients,)))
 
-        report = check_gradient(forward, named if self.wrt else backward, tuple(_copied(inputs)), wrt=wrt, seed=seed)
-        report.notes = [note for note in report.notes if "wrt" not in note]  # a student knows of no such argument
-        return report
+        pair = forward, named if self.wrt else backward
+        return check_gradient(*pair, tuple(_copied(inputs)), wrt=wrt, seed=seed)
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.function)
@@ -294,9 +293,10 @@ class FindsFaults:
     """The student's test accepts what is right and rejects each planted fault.
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
-    AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. For each fault the test is asked three times, once of the fault and twice of the right backward, in an
-    order that is drawn, so that it does not pay to count the calls. Rejecting the right one costs the credit.
+    AssertionError, for a backward that it finds wrong. (A definition and a formula will do as well as those two.)
+    faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked three
+    times, once of the fault and twice of the right backward, in an order that is drawn, so that it does not pay to
+    count the calls. Rejecting the right one costs the credit.
     """
 
     function: str
@@ -335,8 +335,8 @@ class _FaultCase:
     def judge(self, answer: Any, student: Module | None) -> Verdict:
         rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
         if not all(rights):
-            return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(0.0, "it accepts a backward that is wrong") if all(answer) else Verdict(1.0)
+            return Verdict(0.0, "it rejects one that is right")
+        return Verdict(0.0, "it accepts one that is wrong") if all(answer) else Verdict(1.0)
 
 
 def _is_earned(report: DerivationReport, line: str) -> bool:
@@ -382,4 +382,5 @@ def _diagnosis(case: _GradientCase, backward: Callable) -> tuple[list[str], str]
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]
+    report.notes = [note for note in report.notes if "wrt" not in note]  # nobody asked for those
     return list(dict.fromkeys(explained)), "" if report else report.text()

@@ -280,6 +280,21 @@ def test_transposed_convolution():
         check((conv2d(image, weight, stride, padding) * x).sum(), (image * y).sum())
 
 
+def test_score_of_a_mixture_by_differences():
+    best_noise, drawn = cases("score_of_a_mixture", "best_noise")
+    for x, abar, centers, spreads, shares in drawn:
+        variances, d = abar * spreads**2 + 1 - abar, x.shape[1]
+
+        def log_density(x, c=centers, V=variances, d=d, abar=abar, shares=shares):
+            squares = ((x[:, None] - np.sqrt(abar) * c) ** 2).sum(axis=2)
+            return np.logaddexp.reduce(np.log(shares) - squares / (2 * V) - d / 2 * np.log(V), axis=1)
+
+        moves = 1e-5 * np.eye(d)
+        score = np.stack([(log_density(x + h) - log_density(x - h)) / 2e-5 for h in moves], axis=1)
+        found = best_noise(x, abar, centers, spreads, shares)
+        np.testing.assert_allclose(found, -np.sqrt(1 - abar) * score, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_col2im_is_the_adjoint_of_im2col(seed):
     rng = generator(seed, "references")

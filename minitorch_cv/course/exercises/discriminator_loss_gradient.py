@@ -62,8 +62,10 @@ from minitorch_cv.course.exercise import About, Mistake
 
 
 def away_from_one(rng, sign, count):
-    """Marks on both sides of the kink at +1 or -1, and between 0 and it."""
-    return sign + rng.choice([-1, 1], count) * rng.uniform(0.1, 3, count)
+    """Marks on both sides of the kink at +1 or -1, the first between 0 and it."""
+    marks = sign + rng.choice([-1, 1], count) * rng.uniform(0.1, 3, count)
+    marks[0] = sign * rng.uniform(0.1, 0.9)
+    return marks
 
 
 def draw_smoothed(rng):

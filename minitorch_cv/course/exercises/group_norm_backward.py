@@ -62,7 +62,7 @@ def draw(rng):
 
 about = About(
     lesson="05_diffusion",
-    source="Wu and He 2018, arXiv:1803.08494, equations 1 to 4",
+    source="Wu and He 2018, arXiv:1803.08494, section 3.1",
     operations=("group_norm",),
     points=5,
     difficulty=3,

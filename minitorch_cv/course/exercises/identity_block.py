@@ -15,7 +15,7 @@ The kernel has an odd size $k$, and $x$ is padded by $(k - 1)/2$ zeros. Give $K$
 only, $\gamma$ and $\beta$ such that $y = x$ for every $x$.
 
 How many numbers have to be right, to the last digit? Compare with the residual block, where it is enough that some are
-near zero: this is why the degradation problem exists.
+near zero: that is the paper's argument for it.
 """
 
 # %% student

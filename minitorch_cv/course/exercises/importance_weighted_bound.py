@@ -7,9 +7,9 @@ $$
 L = \frac1N \sum_n \log \Big( \frac1K \sum_k e^{w_{nk}} \Big) .
 $$
 
-For digits $w$ lies near $-90$, for photographs at $-10{,}000$: as it stands the sum is 0, and its logarithm $-\infty$.
-A constant may be added to all weights of an image, if it is taken away again outside of the logarithm. Choose it so
-that the largest exponential is $e^0$.
+For digits $w$ lies near $-90$, for photographs near $-10{,}000$, where an exponential is 0 in any computer, and the
+logarithm of the sum $-\infty$. A constant may be added to all weights of an image, if it is taken away again outside
+of the logarithm. Choose it so that the largest exponential is $e^0$.
 
 Then derive the gradient of the log weights. The same care is needed, and the result has a name. Which draw of an image
 does the gradient go to, if one weight is far larger than the others? What are, for any weights, the sum over $k$, and

@@ -14,7 +14,7 @@ $\sigma$ being the sigmoid, which is softplus' derivative. A step of the critic 
 derivative of a derivative. Taken line by line it is a backward like any other; only that the *forward* looks like one.
 
 Go back from $P$ to every value. Count the arrows first: $W$ stands in two of the lines. Give $dx$ as well (it is what
-G would feel of the penalty).
+the points feel of the penalty).
 
 Then put a ReLU in softplus' place, in your mind: $s$ is 0 or 1. Which of your lines become zero, and what is left of
 $dW$? That the penalty works for such critics, too, is not self-evident.

@@ -1,7 +1,7 @@
 r"""A shortcut without parameters, and its gradient.
 
 The ResNets for CIFAR-10 have shortcuts that cost nothing, even where the shape changes. Option A of the paper takes
-every second pixel in both directions, and puts channels of zeros around: $p$ in front and $p$ behind,
+every second pixel in both directions, and adds channels of zeros; here $p$ in front and $p$ behind,
 
 $$
 y_{n,\,c+p,\,h,\,w} = x_{n,\,c,\,2h,\,2w}, \qquad y = 0 \text{ in the other channels},
