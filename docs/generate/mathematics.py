@@ -1,0 +1,395 @@
+r"""Formulae as docstrings have them, `dx = r_c dxhat + 2/m (x - mean_c) dvar_c`, in LaTeX and in sentences.
+
+A docstring is read in a terminal, so its formulae are plain text. Here they become what a book would print. Words and
+formulae are told apart token by token; a formula is then parsed, with the precedence that a reader gives it: products
+by juxtaposition, `a b / c d` as (a b / c) d, and a sum that reaches over all of its term.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+FUNCTIONS = {"ln", "log", "exp", "sin", "cos", "tanh", "max", "min"}
+NAMED = {"sigmoid", "softmax", "erf", "sign", "diag"}
+GREEK = {"alpha", "beta", "gamma", "sigma", "tau", "lambda", "pi"}
+CONSTANTS = {"eps": r"\varepsilon", "inf": r"\infty", "infinity": r"\infty", "xhat": r"\hat{x}", "KL": r"\mathrm{KL}"}
+# Words of prose as well as names in formulae: what stands beside them decides.
+EITHER = {"mean", "var", "mask", "keep", "values", "share", "lr", "momentum", "dampening", "weight_decay", "shadow"}
+SIZES = {"kh", "kw", "oh", "ow", "kj", "lse"}
+GREEDY = {r"\sum", r"\int", r"\prod"}
+"""Operators that reach over the rest of their term."""
+RELATIONS = {
+    "=": "=",
+    "<": "<",
+    ">": ">",
+    "<=": r"\le",
+    ">=": r"\ge",
+    "!=": r"\ne",
+    "+=": r"\mathrel{+}=",
+    "->": r"\to",
+    "~": r"\sim",
+}
+PUNCTUATION = {",": ",", ";": ";", ":": r"\colon ", ".": ".", "..": r"\,..\,", "...": r"\dots "}
+SIGNS = {"+": "+", "-": "-", "+-": r"\pm"}
+OPERATORS = {*RELATIONS, *SIGNS, "*", "/", "^", "_"}
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+TOKEN = re.compile(
+    r"""(?P<code>``.+?``|`[^`]+`|:\w+:`[^`]+`|[a-z_]+=(?:True|False|None|"[^"]*"))|(?P<quoted>"[^"]*")|(?P<latex>\$[^$]+\$)|(?P<command>\\[A-Za-z]+)
+    |(?P<word>[A-Za-z]\w*'s\b|[A-Za-z]{2,}(?:-[A-Za-z]{2,})+)|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)
+    |(?P<name>[A-Za-z](?:\w*[A-Za-z0-9])?(?:\.[A-Za-z]\w*)*'?)
+    |(?P<sign><=|>=|!=|\+=|\+-|->|\.\.\.|\.\.|\|\||[-+*/^_=<>|()\[\]{},;:.~])|(?P<other>\S)""",
+    re.VERBOSE,
+)
+
+
+class Token(NamedTuple):
+    """A piece of a line: its kind, its text, whether a space stands before it, and what a bracket holds."""
+
+    kind: str
+    text: str
+    spaced: bool
+    inside: tuple[Token, ...] = ()
+
+    @property
+    def operator(self) -> bool:
+        return self.kind == "sign" and self.text in OPERATORS
+
+
+def tokens_of(line: str) -> list[Token]:
+    """The tokens of a line, brackets with what they hold as one."""
+    flat = []
+    end = 0
+    for match in TOKEN.finditer(line):
+        flat.append(Token(str(match.lastgroup), match[0], match.start() > end))
+        end = match.end()
+    tokens, rest = _grouped(flat, None)
+    return tokens + rest
+
+
+def _grouped(flat: list[Token], closing: str | None) -> tuple[list[Token], list[Token]]:
+    found: list[Token] = []
+    while flat:
+        token, *flat = flat
+        if token.text == closing:
+            return found, flat
+        if token.text in CLOSING:
+            inside, flat = _grouped(flat, CLOSING[token.text])
+            token = Token("group", token.text, token.spaced, tuple(inside))
+        found.append(token)
+    return found, []
+
+
+# ---- words and formulae
+
+
+def is_prose(token: Token) -> bool:
+    """Whether a token by itself is a word, whatever stands beside it."""
+    if token.kind in ("code", "quoted", "word", "latex", "other"):
+        return True
+    if token.kind != "name" or token.text in EITHER:
+        return False
+    name = token.text.rstrip("'")
+    base, _, index = name.partition("_")
+    if name in FUNCTIONS | NAMED | GREEK | SIZES | {"sqrt", "floor", "ceil", *CONSTANTS}:
+        return False
+    if len(base) == 1 or base in EITHER | GREEK | SIZES | FUNCTIONS | {*CONSTANTS}:
+        return len(index) > 5 or "_" in index
+    rest = base.lstrip("d")
+    known = len(rest) == 1 or rest in EITHER | GREEK | {*CONSTANTS} or (rest == "" and len(base) == 2)
+    return base in ("do", "ddof") or not (base[0] == "d" and known)
+
+
+def told_apart(tokens: list[Token]) -> list[tuple[bool, list[Token]]]:
+    """Runs of tokens: (whether it is a formula, the tokens)."""
+    formal = [_formal(tokens, i) for i in range(len(tokens))]
+    runs: list[tuple[bool, list[Token]]] = []
+    for token, is_formal in zip(tokens, formal):
+        if runs and runs[-1][0] == is_formal:
+            runs[-1][1].append(token)
+        else:
+            runs.append((is_formal, [token]))
+    return runs
+
+
+def _formal(tokens: list[Token], i: int) -> bool:
+    token = tokens[i]
+    before = tokens[i - 1] if i else None
+    after = tokens[i + 1] if i + 1 < len(tokens) else None
+    if token.kind in ("command", "number"):
+        return True
+    if token.kind == "sign":
+        return token.operator or token.text in ("|", "||", "..") or (token.text == "..." and bool(before and before.operator))
+    after_operator = before is not None and before.operator
+    before_operator = after is not None and after.operator
+    if token.kind == "group":
+        if token.text == "{" or after_operator:
+            return True
+        if before is not None and not token.spaced and (_called(before, token) or not is_prose(before)):
+            return before.text not in ",;:."  # the arguments of a function, or an index
+        if any(is_prose(inner) and inner.text != "in" for inner in token.inside):
+            return False
+        return before is not None and (before.kind == "group" or not is_prose(before)) and before.text not in ",;:."
+    if is_prose(token):
+        # A word among operators is a name: `c - before <= j <= c + after`, `running_mean = ...`.
+        between = before_operator or after is None or after.text in ",;."
+        if token.kind == "word":
+            return after_operator and "-" in token.text
+        if token.kind != "name":
+            return False
+        if after is not None and (after.text in ("<", "<=", ">", ">=") or _called(token, after)):
+            return True
+        return after_operator and between or "_" in token.text and (after_operator or before_operator)
+    beside_prose = after is not None and is_prose(after)
+    if token.text in ("a", "A"):
+        return after_operator or before_operator or (after is not None and (not beside_prose or after.text == "and"))
+    if token.text in EITHER:
+        factor = before is not None and not is_prose(before) and before.text not in ",;:." and not beside_prose
+        return before_operator or factor or (after is not None and after.kind == "group" and not after.spaced)
+    if token.text in FUNCTIONS | NAMED | {"sqrt", "floor", "ceil"}:
+        return after_operator or before_operator or (after is not None and not beside_prose and after.text not in ",;.")
+    return True
+
+
+def _called(name: Token, group: Token) -> bool:
+    """Whether a word is a function, or an array, in front of its arguments: `conv2d(u, w)`, `rows[p]`."""
+    arguments = group.kind == "group" and not group.spaced and group.inside
+    return name.kind == "name" and bool(arguments) and not any(is_prose(inner) for inner in group.inside)
+
+
+# ---- formulae in LaTeX
+
+
+class _Parser:
+    """Recursive descent over the tokens of a formula. `small` is for exponents and indices: fractions stay in line."""
+
+    def __init__(self, tokens: list[Token], small: bool = False):
+        self.tokens, self.at, self.small = tokens, 0, small
+
+    @property
+    def next(self) -> Token | None:
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    def take(self) -> Token:
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def pieces(self) -> list[str]:
+        """The formula in pieces between which a line may break: before relations, and before signs in long ones."""
+        found: list[str] = []
+        while (token := self.next) is not None:
+            if token.text in RELATIONS and token.kind == "sign":
+                self.take()
+                found.append(RELATIONS[token.text] + " " + self.sum())
+            elif token.text in ("in",):
+                self.take()
+                found.append(r"\in " + self.sum())
+            elif token.kind == "sign" and token.text in PUNCTUATION:
+                self.take()
+                found.append(PUNCTUATION[token.text])
+            elif token.text in ("|", "||") and found and token.spaced:
+                self.take()
+                found.append({"|": r"\mid ", "||": r"\,\|\,"}[token.text] + self.sum())
+            else:
+                start = self.at
+                found.append(self.sum())
+                if self.at == start:  # nothing that a formula may hold here
+                    found.append(_symbol(self.take()))
+        return found
+
+    def all(self) -> str:
+        return " ".join(self.pieces())
+
+    def sum(self) -> str:
+        found = ""
+        while (token := self.next) is not None:
+            if token.kind == "sign" and token.text in SIGNS:
+                self.take()
+                found += f" {SIGNS[token.text]} " if found else SIGNS[token.text]
+            elif self.ends_term(token):
+                break
+            else:
+                found += self.term()
+        return found
+
+    def ends_term(self, token: Token) -> bool:
+        if token.text in ("|", "||"):
+            return token.spaced and self.at > 0 and self._spaced_after()
+        return token.text == "in" or (token.kind == "sign" and token.text in {*RELATIONS, *PUNCTUATION})
+
+    def _spaced_after(self) -> bool:
+        return self.at + 1 < len(self.tokens) and self.tokens[self.at + 1].spaced
+
+    def term(self) -> str:
+        done, current, last = "", "", ""  # fractions and what stands before them; factors behind; the last of these
+        bare = ""  # the numerator without its brackets, where it is one bracket
+        while (token := self.next) is not None:
+            if token.kind == "sign" and (token.text in SIGNS or self.ends_term(token)):
+                break
+            if token.text == "/":
+                self.take()
+                if self.next is None:
+                    current += "/"
+                    break
+                below = self.term() if self.next.text in GREEDY else self.factor(bare=not self.small)
+                if not current:
+                    done, current = "", done
+                above = bare or current
+                if not token.spaced and last != current:  # written close together, it divides one factor: `xhat 1/m dw`
+                    done, current, above = _juxtaposed(done, current.removesuffix(last)), last, last
+                fraction = f"{current} / {below}" if self.small else rf"\frac{{{above}}}{{{below}}}"
+                done, current, bare = _juxtaposed(done, fraction), "", ""
+            elif token.text == "*":
+                self.take()
+                plain = self.next is not None and "number" in (self.next.kind, self.tokens[self.at - 2].kind)
+                current, bare = current + (r" \cdot " if plain else r" \odot "), ""
+                last = current
+            elif token.text in GREEDY or token.text.partition("_")[0] in ("max", "min") and self._has_index(token):
+                return f"{_juxtaposed(done, current)} {self.factor()} {self.term()}"
+            elif self.ends_term(token):
+                break
+            else:
+                alone = not current and token.kind == "group" and token.text == "("
+                start = self.at
+                last = self.factor()
+                bare = _Parser(list(token.inside), self.small).all() if alone and self.at == start + 1 else ""
+                current = _juxtaposed(current, last)
+        return _juxtaposed(done, current)
+
+    def _has_index(self, token: Token) -> bool:
+        following = self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None
+        return "_" in token.text or (following is not None and following.text == "_")
+
+    def factor(self, bare: bool = False) -> str:
+        """A primary with its indices, arguments and exponents; `bare`: a lone bracket may go without its brackets."""
+        token = self.take()
+        if bare and token.kind == "group" and token.text == "(" and (self.next is None or self.next.text != "^"):
+            return _Parser(list(token.inside), self.small).all()
+        found = self.primary(token)
+        while (token := self.next) is not None:
+            if token.text == "^":
+                self.take()
+                found += f"^{{{self.raised()}}}"
+            elif token.text == "_" and not token.spaced:
+                self.take()
+                found += f"_{{{self.raised()}}}"
+            elif token.kind == "group" and not token.spaced:
+                found += self.primary(self.take())
+            else:
+                break
+        return found
+
+    def raised(self) -> str:
+        """An exponent or an index."""
+        sign = ""
+        while self.next is not None and self.next.text in ("-", "+"):
+            sign += self.take().text
+        if self.next is None:
+            return sign
+        token = self.take()
+        if token.kind == "group" and token.text != "[":
+            return sign + _Parser(list(token.inside), small=True).all()
+        return sign + self.primary(token)
+
+    def primary(self, token: Token) -> str:
+        if token.kind == "group":
+            inside = _Parser(list(token.inside), self.small).all()
+            if token.text == "{":
+                return f"{{{inside}}}"
+            return _enclosed(token.text, inside, CLOSING[token.text])
+        if token.text == "|":
+            end = next((i for i in range(self.at, len(self.tokens)) if self.tokens[i].text == "|"), len(self.tokens))
+            inside = _Parser(self.tokens[self.at : end], self.small).all()
+            self.at = end + 1
+            return _enclosed("|", inside, "|")
+        if token.kind == "command":
+            return self.command(token)
+        if token.text in ("sqrt", "floor", "ceil") and self.next is not None:
+            argument = self.take()
+            inside = _Parser(list(argument.inside) if argument.kind == "group" else [argument], self.small).all()
+            opened, closed = {
+                "sqrt": (r"\sqrt{", "}"),
+                "floor": (r"\left\lfloor ", r"\right\rfloor"),
+                "ceil": (r"\left\lceil ", r"\right\rceil"),
+            }[token.text]
+            return f"{opened}{inside}{closed}"
+        return _symbol(token)
+
+    def command(self, token: Token) -> str:
+        """A command of LaTeX: an accent takes what follows, and so does a root."""
+        if token.text in (r"\bar", r"\tilde", r"\hat", r"\sqrt", r"\frac") and self.next is not None:
+            following = self.take()
+            if following.kind == "name" and "_" in following.text:
+                base, _, index = following.text.partition("_")
+                return rf"{token.text}{{{base}}}_{{{index}}}"
+            return f"{token.text}{{{_Parser([following], self.small).all()}}}"
+        return token.text
+
+
+def _juxtaposed(left: str, right: str) -> str:
+    if not left or not right or left.endswith((r"\odot ", r"\cdot ", r"\, ")):
+        return left + right
+    if left[left.rfind("\\") :].startswith(r"\text{") or right.startswith(r"\text{"):
+        return rf"{left}\ {right}"
+    function = left.rpartition("\\")[2] in FUNCTIONS  # LaTeX itself leaves room behind its functions
+    return f"{left} {right}" if function else f"{left}\\, {right}"
+
+
+def _enclosed(opened: str, inside: str, closed: str) -> str:
+    """In brackets, which grow with what is tall."""
+    tall = any(command in inside for command in (r"\frac", r"\sum", r"\sqrt"))
+    return rf"\left{opened}{inside}\right{closed}" if tall else f"{opened}{inside}{closed}"
+
+
+def _symbol(token: Token) -> str:
+    """A name, a number or a word in LaTeX."""
+    text = token.text
+    if token.kind in ("word", "quoted", "code", "other"):
+        return rf"\text{{{_escaped(text.strip('`'))}}}"
+    if token.kind != "name":
+        digits, _, power = text.partition("e-")
+        return rf"{digits} \cdot 10^{{-{power}}}" if power else text
+    prime = "'" if text.endswith("'") else ""
+    text = text.rstrip("'")
+    base, _, index = text.partition("_")
+    if is_prose(token) or text in EITHER:
+        code = "_" in text or "." in text or any(letter.isdigit() for letter in text)
+        return rf"\{'mathtt' if code else 'text'}{{{_escaped(text)}}}"
+    return _named(base) + prime + (f"_{{{index}}}" if index else "")
+
+
+def _named(base: str) -> str:
+    if base in CONSTANTS:
+        return CONSTANTS[base]
+    if base in FUNCTIONS | GREEK:
+        return rf"\{base}"
+    if base in NAMED:
+        return rf"\operatorname{{{base}}}"
+    if len(base) == 1:
+        return base
+    if base in EITHER:
+        return rf"\mathrm{{{base}}}"
+    if base in SIZES:
+        return rf"\mathit{{{base}}}"
+    if base.isdigit() or any(letter.isdigit() for letter in base[1:]):
+        return rf"\mathtt{{{base}}}"
+    return f"d{_named(base[1:])}" if base[0] == "d" else rf"\mathrm{{{base}}}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([_#%&$])", r"\\\1", text)
+
+
+def latex_pieces(tokens: list[Token]) -> list[str]:
+    """A formula in LaTeX, cut where a line may break."""
+    pieces = [piece.strip() for piece in _Parser(tokens).pieces() if piece.strip()]
+    joined: list[str] = []
+    for piece in pieces:
+        # What begins the formula stays with its first relation: `dx = ...` is not torn apart.
+        if len(joined) == 1 and len(joined[0]) < 60 and not joined[0].startswith("="):
+            joined[0] += " " + piece
+        else:
+            joined.append(piece)
+    tall = any(command in piece for piece in joined for command in (r"\frac", r"\sum", r"\int", r"\max_", r"\min_"))
+    return [rf"\displaystyle {piece}" if tall else piece for piece in joined]
