@@ -1,0 +1,155 @@
+"""An exercise: one file, of which the hand-out, the solution, the tests and the pages are made.
+
+The file is a Python module in three parts:
+
+- its docstring: the title, then the statement in Markdown with LaTeX;
+- the cell `# %% student`: what the student receives, with the solution in it. What stands between `# begin solution`
+  and `# end solution` is left out of the hand-out; in its place comes what stands after `# instead`, each line of it
+  commented (`# dx = ...`), or else a line that raises NotImplementedError;
+- the cell `# %% checks`: `about`, `checks`, `mistakes` and `hints`, which the student never receives.
+
+The functions of the module are the reference.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minitorch_cv.course.cells import cut, student_cell
+
+if TYPE_CHECKING:
+    from minitorch_cv.course.checks import Check
+
+FOLDER = Path(__file__).with_name("exercises")
+
+
+class ExerciseError(ValueError):
+    """An exercise's file is not as it should be."""
+
+
+@dataclass(frozen=True)
+class About:
+    """Where an exercise belongs and what it is worth.
+
+    lesson: the name of its lesson, as in `04_resnet`; source: paper and equation; operations: the package's operations
+    that it is about; points; difficulty: 1 (a few lines) to 4 (an evening); imports: the modules that it grants.
+    """
+
+    lesson: str
+    source: str
+    points: int
+    difficulty: int
+    operations: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ("numpy", "math")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake that is often made: the solution with `old` replaced by `new`, and the hint that it deserves."""
+
+    name: str
+    old: str
+    new: str
+    hint: str
+
+
+class Exercise:
+    """One exercise, read from its file.
+
+    Raises ExerciseError: a file without one of its parts, or with one that does not fit.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.name = path, path.stem
+        self.text = path.read_text(encoding="utf-8")
+        self.student = student_cell(self.text, path.name)
+        module = _module(path)
+        self.reference = module
+        title, _, statement = (module.__doc__ or "").partition("\n")
+        self.title, self.statement = title.strip().rstrip("."), statement.strip()
+        try:
+            self.about: About = module.about
+            self.checks: Sequence[Check] = module.checks
+            self.mistakes: Sequence[Mistake] = module.mistakes
+            self.hints: Sequence[str] = module.hints
+        except AttributeError as error:
+            raise ExerciseError(f"{path.name}: {error.name} is missing") from None
+        if not self.title or not self.statement:
+            raise ExerciseError(f"{path.name}: its docstring expects a title and a statement")
+        for mistake in self.mistakes:
+            if (found := self.solution.count(mistake.old)) != 1:
+                raise ExerciseError(
+                    f"{path.name}: mistake {mistake.name!r} expects {mistake.old!r} once in the solution; "
+                    f"it is there {found} times"
+                )
+
+    @property
+    def file(self) -> str:
+        """The name of the student's file."""
+        return f"{self.name}.py"
+
+    @cached_property
+    def stub(self) -> str:
+        """What the student begins with."""
+        return cut(self.student, solution=False)
+
+    @cached_property
+    def solution(self) -> str:
+        """The reference solution."""
+        return cut(self.student, solution=True)
+
+    @cached_property
+    def version(self) -> str:
+        """Changes where anything in the exercise changes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    def with_mistake(self, mistake: Mistake) -> str:
+        """The solution with a mistake in it."""
+        return self.solution.replace(mistake.old, mistake.new)
+
+    def as_module(self, text: str) -> types.ModuleType:
+        """A version of the student's cell, run here. For our own texts alone, never for a student's."""
+        module = types.ModuleType(self.name)
+        exec(compile(text, f"<{self.name}>", "exec"), module.__dict__)
+        return module
+
+
+def all_exercises(folder: Path = FOLDER) -> list[Exercise]:
+    """Every exercise of a folder, by lesson and difficulty."""
+    exercises = [Exercise(path) for path in sorted(folder.glob("[a-z]*.py"))]
+    return sorted(exercises, key=lambda exercise: (exercise.about.lesson, exercise.about.difficulty, exercise.name))
+
+
+def find_exercise(name: str, folder: Path = FOLDER) -> Exercise:
+    """The exercise called `name`, with or without its file's ending.
+
+    Raises LookupError that names the likeliest ones.
+    """
+    names = [path.stem for path in sorted(folder.glob("[a-z]*.py"))]
+    stem = Path(name).stem
+    if stem in names:
+        return Exercise(folder / f"{stem}.py")
+    close = difflib.get_close_matches(stem, names, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
+    raise LookupError(f"course: no exercise is called {name!r}{hint}")
+
+
+def _module(path: Path) -> types.ModuleType:
+    """The file, run under a name of its own, so that two versions of an exercise can stand side by side."""
+    name = f"minitorch_cv.course.exercises.{path.stem}" if path.parent == FOLDER else f"exercise_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ExerciseError(f"{path.name}: expects a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

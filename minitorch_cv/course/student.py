@@ -1,0 +1,94 @@
+"""A student's module as the judge sees it: functions that are run in a process of their own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from minitorch_cv.course.runner.message import MessageError, pack, unpack
+
+
+class Pipe(Protocol):
+    """The process, seen as two streams of bytes."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def read(self, count: int, seconds: float | None = None) -> bytes: ...
+
+
+class Failed(Exception):
+    """The student's code raised. kind: the exception's name; line: that of the student's file, or None."""
+
+    def __init__(self, kind: str, text: str, line: int | None):
+        self.kind, self.text, self.line = kind, text, line
+        where = f" (line {line})" if line else ""
+        super().__init__(f"{kind}: {text}{where}" if text else f"{kind}{where}")
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether the function still stands as it was handed out."""
+        return self.kind == "NotImplementedError"
+
+
+class Missing(Exception):
+    """The student's file has no such function."""
+
+
+class StudentModule:
+    """The functions of a student's file. Each call goes to the process and waits for the answer.
+
+    Raises, at every call: Failed, for an exception in the student's code; Missing; and whatever the pipe raises where
+    the process has ended.
+    """
+
+    def __init__(self, pipe: Pipe, reference: Any):
+        self._pipe, self._reference = pipe, reference
+
+    def load(self) -> list[str]:
+        """Runs the file; the names that can be called."""
+        return self._ask({"load": True}, [])
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> Any:
+            functions: list[Callable] = []
+            return self._ask({"call": name, "arguments": list(arguments)}, functions)
+
+        call.__name__ = call.__qualname__ = name
+        if callable(own := getattr(self._reference, name, None)):
+            call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+        return call
+
+    def _ask(self, request: dict[str, Any], functions: list[Callable]) -> Any:
+        self._pipe.write(pack(request, functions))
+        while True:
+            answer = unpack(self._pipe.read)
+            if not isinstance(answer, dict):
+                raise MessageError("an answer came that is no answer")
+            if "callback" in answer:
+                self._pipe.write(pack(_called(functions, answer)))
+            elif "missing" in answer:
+                raise Missing(f"expected a function {answer['missing']}; the file has none")
+            elif "raised" in answer:
+                line = answer.get("line")
+                raise Failed(
+                    str(answer["raised"]), str(answer.get("text", "")), line if isinstance(line, int) else None
+                )
+            elif "value" in answer:
+                return answer["value"]
+            else:
+                raise MessageError("an answer came that is no answer")
+
+
+def _called(functions: Sequence[Callable], answer: dict[str, Any]) -> dict[str, Any]:
+    """A function of ours, called for the student's code. What it raises goes back in words."""
+    number, arguments = answer["callback"], answer.get("arguments", ())
+    if not isinstance(number, int) or not 0 <= number < len(functions) or not isinstance(arguments, (tuple, list)):
+        return {"raised": "there is no such function"}
+    try:
+        return {"value": functions[number](*arguments)}
+    except Exception as error:
+        return {"raised": f"{type(error).__name__}: {error}"}
