@@ -13,10 +13,12 @@ the reference has a page for them; lists, examples and indented blocks stay what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from . import mathematics
 from .mathematics import Token
+
+Names = Callable[[str], "str | None"]
 
 FORMULAE = {"Forward", "Backward", "Posterior", "Sampling", "Bound"}
 """The fields that hold formulae; in others, and in paragraphs, only what begins like an equation is one."""
@@ -28,8 +30,8 @@ FIELDS = {
 }
 
 
-def to_rst(text: str, names: dict[str, str] | None = None) -> str:
-    """A docstring in reStructuredText. `names`: targets of links by the name that stands in backticks."""
+def to_rst(text: str, names: Names | None = None) -> str:
+    """A docstring in reStructuredText. `names`: a link for what stands in backticks, or None."""
     text = re.sub(r"\$[^$]+\$", lambda formula: " ".join(formula[0].split()), text.replace("$$", "$"))
     blocks, fields = [], []
     for kind, heading, lines in _blocks(text.split("\n")):
@@ -116,7 +118,7 @@ def _dedented(lines: list[str]) -> list[str]:
 # ---- sentences
 
 
-def _formulae(text: str, names: dict[str, str] | None) -> list[str]:
+def _formulae(text: str, names: Names | None) -> list[str]:
     """A line for each statement of a text in which formulae stand."""
     return [_mixed(clause, names) for clause in _clauses(mathematics.tokens_of(text))]
 
@@ -138,7 +140,7 @@ def _clauses(tokens: list[Token]) -> Iterator[list[Token]]:
         yield current
 
 
-def _mixed(tokens: list[Token], names: dict[str, str] | None) -> str:
+def _mixed(tokens: list[Token], names: Names | None) -> str:
     """Words and formulae."""
     found = ""
     for formal, run in mathematics.told_apart(tokens):
@@ -162,7 +164,7 @@ def _mixed(tokens: list[Token], names: dict[str, str] | None) -> str:
 INLINE = re.compile(r"(\*\*.+?\*\*|``.+?``|:\w+:`[^`]+`|`[^`]+`|\$[^$]+\$)")
 
 
-def _prose(text: str, names: dict[str, str] | None) -> str:
+def _prose(text: str, names: Names | None) -> str:
     """Text with its `code`, $formulae$ and **emphasis**, and nothing else taken for markup."""
     text = " ".join(text.split())
     pieces = INLINE.split(text)
@@ -172,6 +174,6 @@ def _prose(text: str, names: dict[str, str] | None) -> str:
         elif piece.startswith("$"):
             pieces[i] = rf"\ :math:`{piece[1:-1].strip()}`\ "
         elif piece.startswith("`") and not piece.startswith("``"):
-            target = (names or {}).get(piece.strip("`"))
+            target = names(piece.strip("`")) if names else None
             pieces[i] = rf"\ {target or f'``{piece[1:-1]}``'}\ "
     return "".join(pieces).removeprefix(r"\ ").removesuffix(r"\ ")
