@@ -37,13 +37,13 @@ version = release = version_of("minitorch-cv")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "_static", "conf.py", "generate", "figures", "lessons/downloads", "lessons/out"]
-templates_path = ["_templates"]
-nitpicky = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "minitorch_cv"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
@@ -51,6 +51,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
@@ -62,7 +63,7 @@ copyright = "the minitorch_cv contributors, MIT licence"
 
 # One file, with its glyphs inside. The menu would fetch more.
 mathjax_path = "mathjax/tex-svg-full.js"
-mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local"}}
+mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "local", "scale": 0.95}}
 
 myst_enable_extensions = ["amsmath", "dollarmath", "substitution", "attrs_block"]
 myst_heading_anchors = 3
@@ -78,7 +79,10 @@ nb_execution_mode = "cache" if LESSON_MODE else "off"
 if LESSON_MODE:
     os.environ["MINITORCH_CV_LESSON"] = LESSON_MODE
     sources = [
-        path for part in ("minitorch_cv", "kernels") for path in (HERE.parent / part).rglob("*") if path.suffix in (".py", ".cu", ".h")
+        path
+        for part in ("minitorch_cv", "kernels")
+        for path in (HERE.parent / part).rglob("*")
+        if path.suffix in (".py", ".cu", ".h")
     ]
     nb_execution_cache_path = str(HERE / "_build" / f"lessons-{LESSON_MODE}-{kept.digest_of(sources)}")
 

@@ -141,7 +141,9 @@ def named_in(docstring: str | None, kind: str) -> list[str]:
 def derived_in(lesson: Lesson) -> list[str]:
     """The operations whose docstrings name the lesson."""
     path = f"lessons/{lesson.path.name}"
-    return [name for family in families() for name in family.names if path in named_in(_function(name).__doc__, "Lesson")]
+    return [
+        name for family in families() for name in family.names if path in named_in(_function(name).__doc__, "Lesson")
+    ]
 
 
 def lessons_of(name: str) -> tuple[list[Lesson], list[Lesson]]:

@@ -37,7 +37,7 @@ def to_rst(text: str, names: Names | None = None) -> str:
     for kind, heading, lines in _blocks(text.split("\n")):
         if kind == "field":
             body = " ".join(line.strip() for line in lines)
-            shown = heading if heading in FIELDS else ", ".join(f"**{name}**" for name in heading.split(", "))
+            shown = heading if heading in FIELDS else f"param {heading.replace(', ', ',')}"
             content = _formulae(body, names) if heading in FORMULAE else [_prose(body, names)]
             if len(content) == 1:
                 fields.append(f":{shown}: {content[0]}")
@@ -80,7 +80,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, str, list[str]]]:
             yield "example", "", lines[at:end]
         elif heading and (heading[1] in FIELDS or heading[1][0].islower()):
             # What goes on a field is indented; "Raises: a\nb" goes on at the margin, up to the next field or blank line.
-            while end < len(lines) and lines[end].strip() and (lines[end][0] == " " or not _begins(lines[end])):
+            while end < len(lines) and lines[end].strip() and not _begins(lines[end]):
                 end += 1
             yield "field", heading[1], [heading[2], *lines[at + 1 : end]]
         elif line.startswith("- "):
@@ -103,7 +103,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, str, list[str]]]:
 def _begins(line: str) -> bool:
     """Whether a line begins another block than a paragraph."""
     heading = HEADING.match(line)
-    return line.startswith(("- ", ">>>")) or bool(heading and heading[1] in FIELDS)
+    return line.startswith(("- ", ">>>")) or bool(heading and (heading[1] in FIELDS or heading[1][0].islower()))
 
 
 def _items(lines: list[str]) -> list[str]:
@@ -146,7 +146,9 @@ def _mixed(tokens: list[Token], names: Names | None) -> str:
     for formal, run in mathematics.told_apart(tokens):
         if formal:
             gap = " " if run[0].spaced else r"\ "
-            found += "".join(f"{gap if i == 0 else ' '}:math:`{piece}`" for i, piece in enumerate(mathematics.latex_pieces(run)))
+            found += "".join(
+                f"{gap if i == 0 else ' '}:math:`{piece}`" for i, piece in enumerate(mathematics.latex_pieces(run))
+            )
             found += r"\ "
             continue
         for token in run:

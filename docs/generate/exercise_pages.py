@@ -33,10 +33,17 @@ def write(folder: Path) -> None:
         belonging = [exercise for exercise in catalogue.exercises() if exercise.about.lesson == lesson.name]
         if not belonging:
             continue
-        lines += [f"## {{doc}}`/lessons/{lesson.name}`", "", "| exercise | points | difficulty |", "|---|--:|---|"]
+        lines += [
+            f"## {{doc}}`{lesson.title} </lessons/{lesson.name}>`",
+            "",
+            "| exercise | points | difficulty |",
+            "|---|--:|---|",
+        ]
         for exercise in belonging:
             about = exercise.about
-            lines.append(f"| {{doc}}`{exercise.title} <{exercise.name}>` | {about.points} | {_stars(about.difficulty)} |")
+            lines.append(
+                f"| {{doc}}`{exercise.title} <{exercise.name}>` | {about.points} | {_stars(about.difficulty)} |"
+            )
         lines.append("")
     names = [exercise.name for exercise in catalogue.exercises()]
     tree = ["```{toctree}", ":hidden:", "", *names, "```", ""]
@@ -54,7 +61,11 @@ def _page(exercise: Exercise) -> str:
     operations = ", ".join(
         f"{{py:func}}`{name} <{catalogue.qualified(name)}>`" for name in about.operations if catalogue.family_of(name)
     )
-    facts = [f"{about.points} points", f"difficulty {_stars(about.difficulty)}", f"lesson {{doc}}`/lessons/{about.lesson}`"]
+    facts = [
+        f"{about.points} points",
+        f"difficulty {_stars(about.difficulty)}",
+        f"lesson {{doc}}`/lessons/{about.lesson}`",
+    ]
     facts += [f"operations {operations}"] if operations else []
     lines = [f"# {exercise.title}", "", " · ".join(facts), "", exercise.statement, ""]
     lines += ["## What you begin with", "", f"`minitorch-cv course new {exercise.name}` writes `{exercise.file}`:", ""]

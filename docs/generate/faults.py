@@ -83,18 +83,26 @@ def _family_page(family: catalogue.Family) -> str:
         found = _of(operation)
         if not found:
             continue
-        generic, _, caught, nothing, survived = _row(operation)
+        _, _, caught, nothing, survived = _row(operation)
         lines += [f"(faults-{operation})=", f"## {operation}", ""]
-        lines += [f"{{py:func}}`The operation <{catalogue.qualified(operation)}>`. {generic} generic faults;"]
-        lines += [f"with its own {caught} caught, {survived} survived, {nothing} change no number.", ""]
+        lines += [
+            f"{{py:func}}`The operation <{catalogue.qualified(operation)}>`. {len(found):,} faults, generic ones and"
+        ]
+        lines += [f"its own, on all cases: {caught} caught, {survived} survived, {nothing} changed no number.", ""]
         own = {planting.fault: planting for planting in found if planting.own and planting.outcome != NO_CHANGE}
         if own:
             lines += ["| its own faults | outcome | seen in |", "|---|---|---|"]
-            lines += [f"| {_cell(fault)} | {planting.outcome} | {_cell(planting.detail)} |" for fault, planting in own.items()]
+            lines += [
+                f"| {_cell(fault)} | {planting.outcome} | {_cell(planting.detail)} |" for fault, planting in own.items()
+            ]
             lines.append("")
     lines += [f"({catalogue.label(family.cases)})=", "## The cases, and the code of the faults", ""]
     lines += [f"`{family.cases.relative_to(catalogue.ROOT).as_posix()}`", ""]
-    lines += [f"```{{literalinclude}} /../{family.cases.relative_to(catalogue.ROOT).as_posix()}", ":language: python", "```"]
+    lines += [
+        f"```{{literalinclude}} /../{family.cases.relative_to(catalogue.ROOT).as_posix()}",
+        ":language: python",
+        "```",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +121,11 @@ def _mutants() -> str:
     )
     lines += ["| operation | change | why it survives |", "|---|---|---|"]
     for operation, changes in EQUIVALENT.items():
-        link = f"{{py:func}}`{operation} <{catalogue.qualified(operation)}>`" if catalogue.family_of(operation) else operation
+        link = (
+            f"{{py:func}}`{operation} <{catalogue.qualified(operation)}>`"
+            if catalogue.family_of(operation)
+            else operation
+        )
         for change, reason in changes.items():
             code = change.replace("|", "\\|")
             lines.append(f"| {link} | `{code}` | {_cell(reason)} |")

@@ -33,9 +33,9 @@ def ledgers() -> dict[str, Any]:
 
 
 INTRODUCTION = """\
-# The architectures' ledger
+# Architectures
 
-Every architecture of the package, counted by running it once on an image of its own size: parameters, multiply-adds of
+The ledger of every architecture of the package, counted by running it once on an image of its own size: parameters, multiply-adds of
 convolutions and linear layers for one image, memory of what the layers put out (float32), and the side of the window of
 the image that one output sees where it sees most of it ("all": a linear layer or a global mean lies before). The names
 lead to the layers. `minitorch-cv summary NAME` prints the same, and `models.ledger(net, shape)` counts a net of yours.
@@ -57,7 +57,7 @@ def write(folder: Path) -> None:
         paper = entry.paper
         lines.append(
             f"| {{doc}}`{name}` | {_by(counted['input_shape'][1:])} | {counted['parameters']:,} "
-            f"| {_large(counted['multiply_adds'])} | {counted['activation_bytes'] / 2**20:,.1f} MiB | {sees} | {paper} |"
+            f"| {_large(counted['multiply_adds'])} | {counted['activation_bytes'] / 2**20:,.1f}\u00a0MiB | {sees} | {paper} |"
         )
         (folder / f"{name}.md").write_text(_model_page(name, counted, paper), encoding="utf-8")
     tree = "\n".join(["```{toctree}", ":hidden:", "", *REGISTRY, "```", ""])
@@ -71,7 +71,7 @@ def _model_page(name: str, counted: dict[str, Any], paper: str) -> str:
         sees = _by(row["receptive_field"]) if row["receptive_field"] else ""
         lines.append(
             f"| `{row['name']}` | {row['kind']} | {_by(row['output_shape'][1:])} | {_count(row['parameters'])} "
-            f"| {_count(row['multiply_adds'])} | {row['activation_bytes'] / 1024:,.0f} KiB | {sees} |"
+            f"| {_count(row['multiply_adds'])} | {row['activation_bytes'] / 1024:,.0f}\u00a0KiB | {sees} |"
         )
     lines.append(
         f"| **total** | | | **{counted['parameters']:,}** | **{counted['multiply_adds']:,}** "
@@ -85,8 +85,8 @@ def _count(number: int) -> str:
 
 
 def _large(number: int) -> str:
-    return f"{number / 1e9:.3g} G" if number >= 1e9 else f"{number / 1e6:.3g} M"
+    return f"{number / 1e9:.3g}\u00a0G" if number >= 1e9 else f"{number / 1e6:.3g}\u00a0M"
 
 
 def _by(shape: list[int]) -> str:
-    return " × ".join(map(str, shape))
+    return "×".join(map(str, shape))

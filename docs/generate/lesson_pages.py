@@ -34,7 +34,7 @@ def _index() -> str:
         "`minitorch-cv lesson alexnet`. With `--quick` it takes under a minute, without it a few minutes on two cores.\n"
     )
     for lesson in catalogue.lessons():
-        lines += [f"## {{doc}}`{lesson.name}`", "", _question(lesson), ""]
+        lines += [f"## {{doc}}`{lesson.title} <{lesson.name}>`", "", _question(lesson), ""]
     tree = [lesson.name for lesson in catalogue.lessons()]
     return "\n".join([*lines, "```{toctree}", ":hidden:", ":maxdepth: 1", "", *tree, "```", ""])
 

@@ -9,7 +9,16 @@ from minitorch_cv import data, models, nn, ops, optim, training, viz, weights
 
 from . import catalogue, faults
 
-MODULES = {"ops": ops, "nn": nn, "models": models, "optim": optim, "training": training, "data": data, "viz": viz, "weights": weights}
+MODULES = {
+    "ops": ops,
+    "nn": nn,
+    "models": models,
+    "optim": optim,
+    "training": training,
+    "data": data,
+    "viz": viz,
+    "weights": weights,
+}
 
 
 def target_of(name: str) -> str | None:
@@ -51,5 +60,3 @@ def fields_of(what: str, name: str, obj: Any) -> tuple[str, str]:
         if planted := faults.count(operation):
             rows.append(("Faults", [f":ref:`{planted} planted, and caught <faults-{operation}>`"]))
     return stays, "".join(f":{kind}: {', '.join(targets)}\n" for kind, targets in rows if targets)
-
-

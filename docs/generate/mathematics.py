@@ -120,7 +120,11 @@ def _formal(tokens: list[Token], i: int) -> bool:
     if token.kind in ("command", "number"):
         return True
     if token.kind == "sign":
-        return token.operator or token.text in ("|", "||", "..") or (token.text == "..." and bool(before and before.operator))
+        return (
+            token.operator
+            or token.text in ("|", "||", "..")
+            or (token.text == "..." and bool(before and before.operator))
+        )
     after_operator = before is not None and before.operator
     before_operator = after is not None and after.operator
     if token.kind == "group":
@@ -391,5 +395,21 @@ def latex_pieces(tokens: list[Token]) -> list[str]:
             joined[0] += " " + piece
         else:
             joined.append(piece)
-    tall = any(command in piece for piece in joined for command in (r"\frac", r"\sum", r"\int", r"\max_", r"\min_"))
-    return [rf"\displaystyle {piece}" if tall else piece for piece in joined]
+    # A fraction by itself stays as high as the line that it stands in.
+    stands_alone = len(joined) > 1 or any(f" {relation} " in joined[0] for relation in ("=", *RELATIONS.values()))
+    high = (r"\frac", r"\sum", r"\int", r"\max_", r"\min_")
+    tall = stands_alone and any(command in piece for piece in joined for command in high)
+    return [rf"\displaystyle {part}" if tall else part for piece in joined for part in _shortened(piece)]
+
+
+def _shortened(piece: str) -> list[str]:
+    """A long piece, cut before its signs where no bracket is open."""
+    if len(piece) < 100:
+        return [piece]
+    parts, depth, start = [], 0, 0
+    for i, letter in enumerate(piece):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth == 0 and i - start > 30 and piece[i : i + 3] in (" + ", " - "):
+            parts.append(piece[start:i].strip())
+            start = i
+    return [*parts, piece[start:].strip()]

@@ -88,7 +88,12 @@ def _family_page(family: catalogue.Family) -> str:
     lines += ["```{eval-rst}", ".. container:: belongs", "", _indented(_belongs(family)), "```", ""]
     lines += [_auto("function", catalogue.qualified(name)) for name in family.public]
     if family.recorded:
-        lines += ["## What is recorded", "", "Operations that the functions above call, each with its own backward.", ""]
+        lines += [
+            "## What is recorded",
+            "",
+            "Operations that the functions above call, each with its own backward.",
+            "",
+        ]
         lines += [_auto("function", catalogue.qualified(name)) for name in family.recorded]
     return "\n".join(lines)
 
@@ -180,9 +185,9 @@ def _defined_in(module: ModuleType) -> list[tuple[ModuleType, list[str], str]]:
 
 
 def _heading(module: ModuleType) -> str:
-    """A module's first line up to its colon: a heading."""
+    """A module's first line up to its first stop: a heading."""
     first = (inspect.getdoc(module) or "").split("\n")[0]
-    return re.split(r"[:.(;]", first, maxsplit=1)[0].strip().replace("`", "")
+    return re.split(r"[:.,(;]", first, maxsplit=1)[0].strip().replace("`", "")
 
 
 def _auto(kind: str, name: str) -> str:
