@@ -2,9 +2,9 @@
 
     pip install -e ".[docs]" && python -m sphinx -W docs docs/_build/html
 
-shows the lessons as they are written. MINITORCH_CV_RUN_LESSONS=quick, default or full runs them first, in that mode, and
-shows them with their results. These are kept in docs/_build until a source changes. Nothing asks the network: not the
-build, and not the pages.
+shows the lessons as they are written. MINITORCH_CV_RUN_LESSONS=quick, default or full runs them first, in that mode,
+and shows them with their results. These are kept in docs/_build until a source changes. Nothing asks the network: not
+the build, and not the pages.
 """
 
 import os
@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from generate import (
+    backlinks,
     catalogue,
     docstrings,
     exercise_pages,
@@ -119,7 +120,7 @@ def write_pages() -> None:
 
 
 def docstring_to_rst(app, what, name, obj, options, lines: list[str]) -> None:
-    """Our docstrings are written like Markdown; autodoc reads reStructuredText. Links to what belongs together follow."""
+    """Our docstrings are written like Markdown; autodoc reads reStructuredText. Links to what belongs to them follow."""
     text, fields = links.fields_of(what, name, "\n".join(lines))
     lines[:] = [*(docstrings.to_rst(text, links.target_of) + fields).split("\n"), ""]
 
@@ -134,4 +135,5 @@ def setup(app) -> None:
     write_pages()
     app.add_role("source", roles.Source())
     app.connect("autodoc-process-docstring", docstring_to_rst)
+    app.connect("html-page-context", backlinks.mend)
     app.connect("autodoc-skip-member", skip_fields_of_tuples)

@@ -11,11 +11,12 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from minitorch_cv.kernels import manifest
+
 from minitorch_cv import ops
 from minitorch_cv._lessons import Lesson, all_lessons
 from minitorch_cv._op import OPS
 from minitorch_cv.course.exercise import Exercise, all_exercises
-from minitorch_cv.kernels import manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL_FOLDERS = ("cpu", "cuda", "numba_cuda")
@@ -75,6 +76,7 @@ def family_of(name: str) -> Family | None:
 
 @cache
 def operation_stems() -> list[str]:
+    """The names that files of operations, cases and kernels share."""
     return [path.stem for path in (ROOT / "minitorch_cv" / "checks" / "cases").glob("[a-z]*.py")]
 
 
@@ -112,11 +114,13 @@ def bodies_of(name: str) -> list[manifest.Body]:
 
 @cache
 def lessons() -> list[Lesson]:
+    """Every lesson, by number."""
     return all_lessons()
 
 
 @cache
 def exercises() -> list[Exercise]:
+    """Every exercise, by lesson and difficulty."""
     return all_exercises()
 
 

@@ -79,7 +79,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[str, str, list[str]]]:
                 end += 1
             yield "example", "", lines[at:end]
         elif heading and (heading[1] in FIELDS or heading[1][0].islower()):
-            # What goes on a field is indented; "Raises: a\nb" goes on at the margin, up to the next field or blank line.
+            # A field goes on in indented lines, or at the margin, up to the next field or a blank line.
             while end < len(lines) and lines[end].strip() and not _begins(lines[end]):
                 end += 1
             yield "field", heading[1], [heading[2], *lines[at + 1 : end]]
@@ -156,7 +156,7 @@ def _mixed(tokens: list[Token], names: Names | None) -> str:
             if token.kind == "group":
                 closing = mathematics.CLOSING[token.text]
                 found += rf"{token.text}\ {_mixed(list(token.inside), names)}\ {closing}"
-            elif token.kind == "name" and "_" in token.text or "=" in token.text:
+            elif (token.kind == "name" and "_" in token.text) or "=" in token.text:
                 found += f"``{token.text}``"
             else:
                 found += _prose(token.text, names)

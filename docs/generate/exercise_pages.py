@@ -1,4 +1,4 @@
-"""A page for each exercise: the statement and what the student begins with. Hints, mistakes and solutions stay inside."""
+"""A page for each exercise: the statement and what the student begins with. Hints, mistakes and solutions stay in."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ def ledgers() -> dict[str, Any]:
 INTRODUCTION = """\
 # Architectures
 
-The ledger of every architecture of the package, counted by running it once on an image of its own size: parameters, multiply-adds of
-convolutions and linear layers for one image, memory of what the layers put out (float32), and the side of the window of
-the image that one output sees where it sees most of it ("all": a linear layer or a global mean lies before). The names
+The ledger of every architecture of the package, counted by running it once on an image of its own size: parameters,
+multiply-adds of convolutions and linear layers for one image, memory of what the layers put out (float32), and the side
+of the largest window of the image that one number of a layer sees ("all" where every layer sees all of it). The names
 lead to the layers. `minitorch-cv summary NAME` prints the same, and `models.ledger(net, shape)` counts a net of yours.
 
 """
@@ -57,7 +57,8 @@ def write(folder: Path) -> None:
         paper = entry.paper
         lines.append(
             f"| {{doc}}`{name}` | {_by(counted['input_shape'][1:])} | {counted['parameters']:,} "
-            f"| {_large(counted['multiply_adds'])} | {counted['activation_bytes'] / 2**20:,.1f}\u00a0MiB | {sees} | {paper} |"
+            f"| {_large(counted['multiply_adds'])} | {counted['activation_bytes'] / 2**20:,.1f}\u00a0MiB "
+            f"| {sees} | {paper} |"
         )
         (folder / f"{name}.md").write_text(_model_page(name, counted, paper), encoding="utf-8")
     tree = "\n".join(["```{toctree}", ":hidden:", "", *REGISTRY, "```", ""])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import jupytext
+
 from minitorch_cv._lessons import Lesson
 
 from . import catalogue
@@ -29,9 +30,9 @@ def write(folder: Path) -> None:
 def _index() -> str:
     lines = ["# Lessons", ""]
     lines.append(
-        "Each lesson asks one question, derives what is needed to answer it, has every gradient checked in front of you, "
-        "builds the network and runs the experiment. Each is one file: a page here, a notebook, and a script, "
-        "`minitorch-cv lesson alexnet`. With `--quick` it takes under a minute, without it a few minutes on two cores.\n"
+        "Each lesson asks one question, derives what is needed to answer it, has every gradient checked in front of "
+        "you, builds the network and runs the experiment. Each is one file: a page here, a notebook, and a script, "
+        "`minitorch-cv lesson alexnet`. With `--quick` it takes under a minute, else a few minutes on two cores.\n"
     )
     for lesson in catalogue.lessons():
         lines += [f"## {{doc}}`{lesson.title} <{lesson.name}>`", "", _question(lesson), ""]
@@ -49,8 +50,8 @@ def _with_downloads(lesson: Lesson, text: str) -> str:
     title = f"# # {lesson.title}\n"
     assert text.count(title) == 1, f"{lesson.path.name}: its title expects a line of its own"
     line = (
-        f"# {{download}}`Script <downloads/{lesson.name}.py>` · {{download}}`Notebook <downloads/{lesson.name}.ipynb>` · "
-        f"run it: `minitorch-cv lesson {lesson.topic}`\n"
+        f"# {{download}}`Script <downloads/{lesson.name}.py>` · "
+        f"{{download}}`Notebook <downloads/{lesson.name}.ipynb>` · run it: `minitorch-cv lesson {lesson.topic}`\n"
     )
     return text.replace(title, f"{title}#\n{line}")
 

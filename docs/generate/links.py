@@ -1,4 +1,4 @@
-"""The links under a docstring: to lessons, kernels, exercises, faults and cases; and the links of names in backticks."""
+"""The links under a docstring, to lessons, kernels, exercises and faults; and those of names in backticks."""
 
 from __future__ import annotations
 

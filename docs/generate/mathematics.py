@@ -144,7 +144,7 @@ def _formal(tokens: list[Token], i: int) -> bool:
             return False
         if after is not None and (after.text in ("<", "<=", ">", ">=") or _called(token, after)):
             return True
-        return after_operator and between or "_" in token.text and (after_operator or before_operator)
+        return (after_operator and between) or ("_" in token.text and (after_operator or before_operator))
     beside_prose = after is not None and is_prose(after)
     if token.text in ("a", "A"):
         return after_operator or before_operator or (after is not None and (not beside_prose or after.text == "and"))
@@ -249,7 +249,7 @@ class _Parser:
                 plain = self.next is not None and "number" in (self.next.kind, self.tokens[self.at - 2].kind)
                 current, bare = current + (r" \cdot " if plain else r" \odot "), ""
                 last = current
-            elif token.text in GREEDY or token.text.partition("_")[0] in ("max", "min") and self._has_index(token):
+            elif token.text in GREEDY or (token.text.partition("_")[0] in ("max", "min") and self._has_index(token)):
                 return f"{_juxtaposed(done, current)} {self.factor()} {self.term()}"
             elif self.ends_term(token):
                 break

@@ -1,4 +1,4 @@
-"""Pages that are in the repository already: the README, the benchmarks, the simulator. Their links become the site's."""
+"""Pages that are in the repository already: README, benchmarks, simulator. Their links become the site's."""
 
 from __future__ import annotations
 
