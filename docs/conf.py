@@ -120,7 +120,7 @@ def write_pages() -> None:
 
 
 def docstring_to_rst(app, what, name, obj, options, lines: list[str]) -> None:
-    """Our docstrings are written like Markdown; autodoc reads reStructuredText. Links to what belongs to them follow."""
+    """Our docstrings are written like Markdown; autodoc reads reStructuredText. Links to what belongs follow."""
     text, fields = links.fields_of(what, name, "\n".join(lines))
     lines[:] = [*(docstrings.to_rst(text, links.target_of) + fields).split("\n"), ""]
 

@@ -24,6 +24,7 @@ FORMULAE = {"Forward", "Backward", "Posterior", "Sampling", "Bound"}
 """The fields that hold formulae; in others, and in paragraphs, only what begins like an equation is one."""
 HEADING = re.compile(r"([A-Z]\w+|[a-z]\w*(?:, [a-z]\w*)*):(?: +|$)(.*)")
 EQUATION = re.compile(r"\s*[A-Za-z]\w*(\[[^\]]*\])?(\([^)]*\))? = ")
+COMMAND = re.compile(r"\\(bar|sqrt|sum|sigma|tilde|hat)(?![a-zA-Z])")
 FIELDS = {
     *FORMULAE,
     *("Shapes", "Units", "Raises", "Source", "Kernel", "Lesson", "Formula", "Returns", "Likelihoods", "Losses"),
@@ -38,7 +39,7 @@ def to_rst(text: str, names: Names | None = None) -> str:
         if kind == "field":
             body = " ".join(line.strip() for line in lines)
             shown = heading if heading in FIELDS else f"param {heading.replace(', ', ',')}"
-            content = _formulae(body, names) if heading in FORMULAE else [_prose(body, names)]
+            content = _formulae(body, names) if heading in FORMULAE else [_sentence(body, names)]
             if len(content) == 1:
                 fields.append(f":{shown}: {content[0]}")
             else:
@@ -58,7 +59,7 @@ def to_rst(text: str, names: Names | None = None) -> str:
             if EQUATION.match(body):
                 blocks.append("\n".join(f"| {line}" for line in _formulae(body, names)))
             else:
-                blocks.append(_prose(body, names))
+                blocks.append(_sentence(body, names))
     if fields:
         blocks.append("\n".join(fields))
     return "\n\n".join(blocks) + "\n"
@@ -121,6 +122,11 @@ def _dedented(lines: list[str]) -> list[str]:
 def _formulae(text: str, names: Names | None) -> list[str]:
     """A line for each statement of a text in which formulae stand."""
     return [_mixed(clause, names) for clause in _clauses(mathematics.tokens_of(text))]
+
+
+def _sentence(text: str, names: Names | None) -> str:
+    r"""Prose, in which what has commands of LaTeX, `\bar a_t`, is a formula."""
+    return " ".join(_formulae(text, names)) if COMMAND.search(text) and "$" not in text else _prose(text, names)
 
 
 def _clauses(tokens: list[Token]) -> Iterator[list[Token]]:

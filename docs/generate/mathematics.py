@@ -17,6 +17,7 @@ CONSTANTS = {"eps": r"\varepsilon", "inf": r"\infty", "infinity": r"\infty", "xh
 # Words of prose as well as names in formulae: what stands beside them decides.
 EITHER = {"mean", "var", "mask", "keep", "values", "share", "lr", "momentum", "dampening", "weight_decay", "shadow"}
 SIZES = {"kh", "kw", "oh", "ow", "kj", "lse"}
+NUMBERED = re.compile(r"[A-Za-z]\d")
 GREEDY = {r"\sum", r"\int", r"\prod"}
 """Operators that reach over the rest of their term."""
 RELATIONS = {
@@ -94,7 +95,7 @@ def is_prose(token: Token) -> bool:
     base, _, index = name.partition("_")
     if name in FUNCTIONS | NAMED | GREEK | SIZES | {"sqrt", "floor", "ceil", *CONSTANTS}:
         return False
-    if len(base) == 1 or base in EITHER | GREEK | SIZES | FUNCTIONS | {*CONSTANTS}:
+    if len(base) == 1 or NUMBERED.fullmatch(base) or base in EITHER | GREEK | SIZES | FUNCTIONS | {*CONSTANTS}:
         return len(index) > 5 or "_" in index
     rest = base.lstrip("d")
     known = len(rest) == 1 or rest in EITHER | GREEK | {*CONSTANTS} or (rest == "" and len(base) == 2)
@@ -117,8 +118,10 @@ def _formal(tokens: list[Token], i: int) -> bool:
     token = tokens[i]
     before = tokens[i - 1] if i else None
     after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if token.kind in ("command", "number"):
+    if token.kind == "command":
         return True
+    if token.kind == "number":  # but no year, nor the number of a preprint
+        return len(token.text) < 4 or any(t is not None and t.operator for t in (before, after))
     if token.kind == "sign":
         return (
             token.operator
@@ -372,6 +375,8 @@ def _named(base: str) -> str:
         return rf"\operatorname{{{base}}}"
     if len(base) == 1:
         return base
+    if NUMBERED.fullmatch(base):
+        return f"{base[0]}_{base[1]}"
     if base in EITHER:
         return rf"\mathrm{{{base}}}"
     if base in SIZES:
