@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
 
 
 def cache_root() -> Path:
@@ -48,3 +51,17 @@ def is_ours(folder: Path) -> bool:
         return True
     status = folder.stat()
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
+
+
+def included(text: str, folder: Path) -> dict[Path, str]:
+    """The headers on which a source in `folder` depends, but for the compiler's own, and their texts."""
+    found: dict[Path, str] = {}
+    waiting = [(folder, text)]
+    while waiting:
+        beside, text = waiting.pop()
+        for name in INCLUDE.findall(text):
+            header = next((h for h in (beside / name, folder / name) if h.is_file()), None)
+            if header and header.resolve() not in found:
+                found[header.resolve()] = header.read_text(encoding="utf-8")
+                waiting.append((header.parent, found[header.resolve()]))
+    return dict(sorted(found.items()))

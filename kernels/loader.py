@@ -20,7 +20,7 @@ import numpy as np
 
 from .._device import is_array
 from .._files import written_whole
-from .cache import trusted_folder
+from .cache import included, trusted_folder
 from .simulator.module import KernelError
 
 STANDARD = "c++17"
@@ -119,8 +119,7 @@ def _check(architecture: str) -> None:
 
 def _key(path: Path, text: str, architecture: str) -> str:
     """A hash of all that the machine code depends on, and of the name that its messages and line numbers bear."""
-    headers = [header.read_text(encoding="utf-8") for header in sorted(path.parent.glob("*.h"))]
-    parts = [str(path), text, *headers, architecture, version(), STANDARD, *PTXAS]
+    parts = [str(path), text, *included(text, path.parent).values(), architecture, version(), STANDARD, *PTXAS]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 

@@ -12,8 +12,11 @@ from .._device import is_array
 
 MAX_THREADS = 1024
 
+PARENTHESES = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+"""With two more within each other."""
 KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\s*\(\s*(?:(\w+)\s*(?=[,)]))?[^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)'
+    r'extern\s+"C"\s+__global__\s+(?:void\s+)?'
+    rf"(?:__launch_bounds__\s*({PARENTHESES})\s*)?(?:void\s+)?(\w+)\s*\(([^)]*)\)"
 )
 
 SCALARS = {
@@ -26,6 +29,8 @@ SCALARS = {
     "double": np.float64,
     "bool": np.bool_,
 }
+WHOLE = (int, np.integer, np.bool_)
+NUMBERS = (*WHOLE, float, np.floating)
 ELEMENTS = {
     **{
         f"{name}{n}": dtype
@@ -65,7 +70,7 @@ class Signature(NamedTuple):
     def bound(self, arguments: Sequence[Any]) -> list[Any]:
         """The arguments as the parameters want them: arrays as they are, numbers of the declared type.
 
-        None stands for a null pointer. Raises TypeError for what does not fit.
+        None stands for a null pointer. Raises TypeError for what does not fit, a number that would change included.
         """
         if len(arguments) != len(self.parameters):
             names = ", ".join(parameter.name for parameter in self.parameters)
@@ -78,12 +83,27 @@ class Signature(NamedTuple):
                 raise TypeError(
                     f"{self.name}: {parameter.name} expects a number; it is an array of shape {value.shape}"
                 )
-            return SCALARS[parameter.type](value)
+            return self._number(parameter, value)
         expected = ELEMENTS[parameter.type]
         if value is not None and (not is_array(value) or value.dtype != expected):
             came = value.dtype if is_array(value) else repr(value)
             raise TypeError(f"{self.name}: {parameter.name} expects an array of {expected}; it is {came}")
         return value
+
+    def _number(self, parameter: Parameter, value: Any) -> np.generic:
+        """The value in the parameter's type. An int does for a float; a float for an int would lose its fraction."""
+        given = value.item() if is_array(value) else value
+        convert = SCALARS[parameter.type]
+        is_whole = not issubclass(convert, np.floating)
+        if not isinstance(given, WHOLE if is_whole else NUMBERS):
+            raise TypeError(f"{self.name}: {parameter.name} expects a number of type {parameter.type}; it is {value!r}")
+        try:
+            number = convert(given)
+        except OverflowError:
+            number = None
+        if number is None or (is_whole and number != given):
+            raise TypeError(f"{self.name}: {parameter.name} expects what {parameter.type} can hold; it is {value!r}")
+        return number
 
 
 def without_comments(text: str) -> str:
@@ -96,9 +116,10 @@ def read_signatures(text: str) -> dict[str, Signature]:
     code = without_comments(text)
     found = {}
     for match in KERNEL.finditer(code):
-        bound, name, declared = match.groups()
+        bounds, name, declared = match.groups()
         parameters = tuple(_parameter(name, one) for one in declared.split(",") if one.strip())
-        limit = int(bound) if bound and bound.isdigit() else MAX_THREADS
+        bound = re.match(r"\(\s*(\d+)\s*[,)]", bounds or "")
+        limit = int(bound[1]) if bound else MAX_THREADS
         found[name] = Signature(name, parameters, limit, code.count("\n", 0, match.start()) + 1)
     return found
 

@@ -751,7 +751,7 @@ else:
 # %% [markdown]
 # ## 11. Exercises
 #
-# `lessons/kernels/` (inside of the package, if you installed it; the path is printed below) holds six kernels with one
+# `lessons/kernels/` (inside of the package, if you installed it; its path is printed below) holds six kernels with one
 # mistake each, and one that is right and slow. Copy a file, mend it, and have it checked:
 #
 # ```bash
@@ -764,11 +764,10 @@ else:
 # is found in the files as they are:
 
 # %%
-lesson.section("11. Exercises")
-print(f"in {KERNELS}:\n")
-if simulated:
-    from exercises import EXERCISES, check  # pyright: ignore[reportMissingImports]
+from exercises import EXERCISES, HOW, check  # pyright: ignore[reportMissingImports]
 
+lesson.section("11. Exercises")
+if simulated:
     open_exercises = {}
     for name, exercise in EXERCISES.items():
         verdict = check(name)
@@ -780,6 +779,7 @@ if simulated:
             print(f"  {complaint}")
         open_exercises[name] = [finding.kind for finding in verdict.findings]
     lesson.record(exercises=open_exercises)
+print(f"\n{HOW}")
 lesson.finish()
 
 # %% [markdown]

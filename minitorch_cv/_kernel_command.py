@@ -14,18 +14,37 @@ CHECK = """\
 Runs the kernels of a .cu file on the processor, as its harness launches them: in three orders of threads, against what
 the harness expects; with every load and store watched; then under UBSan, ASan and TSan. Needs g++ or clang++, no GPU.
 
-The harness is a Python file beside it (tile.py for tile.cu), or a comment in it that begins with /* harness:
+The file holds kernels and what they call, and no host code: no main, no cudaMalloc, no <<<...>>>. A kernel is declared
+extern "C" __global__ void name(...), so that it is found by its name. The harness stands in the file, in a comment that
+begins with /* harness, or is a Python file beside it (doubled.py for doubled.cu). All of doubled.cu:
 
+  /* harness
   import numpy as np
   from minitorch_cv.kernels.simulator.harness import Launch
 
   def launches():
-      x = np.arange(64, dtype=np.float32)
+      x = np.arange(100, dtype=np.float32)
       y = np.empty_like(x)
-      yield Launch("doubled", grid=(1,), block=(64,), arguments=[x, y, 64], expected={"y": 2 * x})
+      yield Launch("doubled", grid=2, block=64, arguments=[x, y, 100], expected={"y": 2 * x})
+  */
+  extern "C" __global__ void doubled(const float* x, float* y, int n) {
+      const int i = blockIdx.x * blockDim.x + threadIdx.x;
+      if (i < n) y[i] = 2 * x[i];
+  }
 
-It is run, so check files that you trust. The exit code is 0 where nothing is found, 1 where something is, 2 where the
-file cannot be checked."""
+launches() is called for each order of threads, and yields each Launch:
+
+  kernel        its name
+  grid, block   the blocks, and the threads of each: an int, or up to three (x, y, z)
+  arguments     for each parameter a NumPy array of its type, its elements one after the other (float*: float32, int*:
+                int32, float4*: float32), None for a null pointer, or a number
+  shared_bytes  of dynamic shared memory (extern __shared__ float tile[];), 0 if not given
+  expected      a dict: the name of a parameter, and what its array holds after the launch; what is not named is not
+                compared
+  tolerance     how far floats may be from that, relative to the largest expected of the array; 1e-5 if not given
+
+The harness is run, so check files that you trust. The exit code is 0 where nothing is found, 1 where something is, 2
+where the file cannot be checked."""
 
 
 def add_check(commands: Any) -> None:
@@ -93,6 +112,9 @@ def as_text(result: Any) -> str:
         parts.append("\n".join(lines))
     ran = ", ".join(result.ran)
     parts += [f"{rung} was not run: it {why}" for rung, why in result.not_run.items()]
+    if result.uncompared:
+        kernels = ", ".join(result.uncompared)
+        parts.append(f"The results of {kernels} were not compared with anything: the harness gives no expected={{...}}")
     if not result.told:
         parts.append(f"{result.path.name}: nothing found ({ran})")
     else:

@@ -24,6 +24,7 @@ examples, from the first day on:
   minitorch-cv summary alexnet                layer by layer: shapes, parameters, multiply-adds, memory
   minitorch-cv classify cat.jpg --model resnet50 --weights resnet50.pth
   minitorch-cv sample ddpm_unet_digits --class 7     new sevens, drawn by a diffusion model
+  minitorch-cv course new my_course           exercises that check themselves
   minitorch-cv kernel report                  registers and memory of the CUDA kernels, without a GPU
 """
 
@@ -125,6 +126,7 @@ def _class(text: str) -> int | str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; each subcommand leaves its function in `run`."""
+    from minitorch_cv import _course_command
     from minitorch_cv.checks import command as gradcheck
 
     def add(name: str, run, summary: str, description: str = "", epilog: str | None = None):
@@ -197,6 +199,9 @@ def build_parser() -> argparse.ArgumentParser:
     warmup.add_argument("--float64", action="store_true", help="those for float64 as well, which gradient checks use")
 
     _add_kernel_commands(add)
+
+    course = add("course", lambda args: course.print_help() or 2, "exercises that check themselves")
+    _course_command.add_commands(course.add_subparsers(title="commands", metavar="COMMAND"))
 
     doctor = add("doctor", _doctor, "what works on this machine, what does not, and the exact fix")
     doctor.add_argument("--json", action="store_true", help="for other programs")

@@ -27,9 +27,33 @@ MAY_IMPORT = {
     "models": {"engine", "ops", "nn", "models"},
     "weights": {"engine", "nn", "weights"},
     "training": {"engine", "ops", "nn", "optim", "data", "viz", "training"},
-    "course": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "weights", "training", "course"},
+    "course": {
+        "engine",
+        "ops",
+        "nn",
+        "optim",
+        "viz",
+        "checks",
+        "data",
+        "models",
+        "weights",
+        "training",
+        "course",
+        "kernels",
+    },
     "root": {"engine", "ops", "nn", "optim", "viz", "checks", "data", "models", "weights", "training", "course"},
 }
+COMMAND_LINE = (
+    "cli",
+    "__main__",
+    "_classify",
+    "_course_command",
+    "_doctor",
+    "_judge",
+    "_kernel_command",
+    "_lessons",
+    "_sample",
+)
 MAY_IMPORT["cli"] = MAY_IMPORT["root"] | {"kernels", "cli"}
 
 # The table of faster bodies is plain data, and so may be read by the dispatcher.
@@ -71,7 +95,17 @@ def part_of(module: str) -> str:
     names = module.split(".")
     if len(names) == 1:
         return "root"
-    if names[1] in ("cli", "__main__", "_classify", "_doctor", "_judge", "_kernel_command", "_lessons", "_sample"):
+    if names[1] in (
+        "cli",
+        "__main__",
+        "_classify",
+        "_doctor",
+        "_judge",
+        "_course_command",
+        "_kernel_command",
+        "_lessons",
+        "_sample",
+    ):
         return "cli"
     return "engine" if names[1].startswith("_") else names[1]
 

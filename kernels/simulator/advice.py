@@ -55,6 +55,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "At most 1,024 threads in a block (less with __launch_bounds__), 65,535 blocks along y and z, and shared "
         "memory of 227 KB on Hopper; 48 KB need no permission on any GPU.",
     ),
+    "assertion": (
+        "The kernel's own assert() does not hold. On a GPU it ends the program at the next synchronisation.",
+        "Find out who is mistaken, the kernel or its assertion: the block and thread say for which index.",
+    ),
     "wrong-result": (
         "The kernel computes something else than the harness expects. If only one order of threads is wrong, threads "
         "depend on who comes first; if all are, the formula or an index is.",
@@ -62,7 +66,7 @@ ADVICE: dict[str, tuple[str, str]] = {
         "wrong element.",
     ),
     "crash": (
-        "The kernel read or wrote memory that is not the program's.",
+        "The kernel read or wrote memory that is not the program's, or divided by zero.",
         "The watched rung names the line: see the other findings.",
     ),
     "never-ends": (

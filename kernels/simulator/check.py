@@ -12,14 +12,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import harness
 from .finding import Finding
 from .module import HERE, compiler
-from .rung import RUNGS, SANITIZERS
+from .rung import RUNGS, SANITIZERS, Found
 
 LIBRARIES = {"UBSan": "libubsan.so", "ASan": "libasan.so", "TSan": "libtsan.so"}
 PACKAGES = {
@@ -27,6 +27,8 @@ PACKAGES = {
     "ASan": "Debian and Ubuntu: apt install libasan8; Fedora: dnf install libasan",
     "TSan": "Debian and Ubuntu: apt install libtsan2; Fedora: dnf install libtsan",
 }
+LOADED_FIRST = ("ASan", "TSan")
+"""Their libraries have to be loaded before everything else, and catch a kernel's signals."""
 CLANG_PACKAGE = "Debian and Ubuntu: apt install libclang-rt-dev; Fedora: dnf install compiler-rt"
 
 
@@ -44,6 +46,7 @@ class Result:
 
     path: Path
     told: list[Told] = field(default_factory=list)
+    uncompared: list[str] = field(default_factory=list)  # kernels whose results the harness expects nothing of
     ran: list[str] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
 
@@ -77,12 +80,13 @@ def check(
         if missing:
             result.not_run[rung] = missing
             continue
-        found = _run(path, rung, seconds)
-        if isinstance(found, str):
-            result.not_run[rung] = found
+        came = _run(path, rung, seconds)
+        if isinstance(came, str):
+            result.not_run[rung] = came
             continue
         result.ran.append(rung)
-        for finding in found:
+        result.uncompared += came.uncompared
+        for finding in came.findings:
             _add(result.told, finding, rung)
     result.told.sort(key=lambda told: told.finding.kind in ("wrong-result", "crash"))  # symptoms come last
     return result
@@ -91,7 +95,7 @@ def check(
 # ---- one rung --------------------------------------------------------------------------------------------------------
 
 
-def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
+def _run(path: Path, rung: str, seconds: float) -> Found | str:
     """What a rung finds, or why it could not run."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "found.json"
@@ -104,23 +108,24 @@ def _run(path: Path, rung: str, seconds: float) -> Iterable[Finding] | str:
             )
         except subprocess.TimeoutExpired:
             what = f"had not ended after {seconds:g} s: a loop without end, or threads that wait for one another"
-            return [Finding("never-ends", path.stem, None, None, str(path), 0, what)]
+            return Found([Finding("never-ends", path.stem, None, None, str(path), 0, what)])
         told = json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
     if told and "error" in told:
         raise CheckError(told["error"])
-    if rung in SANITIZERS:
-        if "ThreadSanitizer: unexpected memory mapping" in done.stderr or "Shadow memory range" in done.stderr:
-            return "cannot lay out its memory here; where that helps: sysctl vm.mmap_rnd_bits=28"
-        found = _reported(done.stderr, path)
-        if not found and told is None:
-            return "did not start: " + (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        return found
+    if rung in LOADED_FIRST and ("unexpected memory mapping" in done.stderr or "Shadow memory range" in done.stderr):
+        return "cannot lay out its memory here; where that helps: sysctl vm.mmap_rnd_bits=28"
+    found = _reported(done.stderr, path) if rung in SANITIZERS else []
     if told:
-        return [_from_json(given) for given in told["findings"]]
+        return Found(found + [_from_json(given) for given in told["findings"]], told["uncompared"])
+    if found:
+        return Found(found)
+    if rung in LOADED_FIRST:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return f"told nothing before it ended: {last}"
     if done.returncode < 0:
         what = f"ended the process with {signal.Signals(-done.returncode).name}"
-        return [Finding("crash", path.stem, None, None, str(path), 0, what)]
-    raise CheckError(f"the harness does not run:\n{done.stderr.strip()}")
+        return Found([Finding("crash", path.stem, None, None, str(path), 0, what)])
+    raise CheckError(f"{path.name}: the rung {rung} does not run:\n{done.stderr.strip()}")
 
 
 def _environment(rung: str) -> dict[str, str]:
@@ -131,7 +136,7 @@ def _environment(rung: str) -> dict[str, str]:
         TSAN_OPTIONS="report_signal_unsafe=0 history_size=4",
         OPENBLAS_NUM_THREADS="1",
     )
-    if rung in ("ASan", "TSan"):  # has to be loaded before everything else
+    if rung in LOADED_FIRST:
         environment["LD_PRELOAD"] = " ".join(str(_library(name)) for name in (LIBRARIES[rung], "libstdc++.so"))
     return environment
 
@@ -159,7 +164,7 @@ def _from_json(given: dict) -> Finding:
 # ---- what a sanitizer writes -----------------------------------------------------------------------------------------
 
 UNDEFINED = re.compile(r"^(.+?):(\d+):\d+: runtime error: (.*)$", re.MULTILINE)
-FRAME = re.compile(r"^\s+#\d+ (\S+).* ([^\s:]+):(\d+)", re.MULTILINE)
+FRAME = re.compile(r"^\s+#\d+ (?:0x\w+ in )?(\S+).* ([^\s:]+):(\d+)", re.MULTILINE)
 
 
 def _reported(text: str, path: Path) -> list[Finding]:
@@ -171,18 +176,18 @@ def _reported(text: str, path: Path) -> list[Finding]:
         elif any(words in what for words in ("out of bounds", "null pointer", "insufficient space")):
             kind = "out-of-bounds"
         found.append(Finding(kind, path.stem, None, None, file, int(line), what))
-    for report in re.split(r"(?=ERROR: AddressSanitizer|WARNING: ThreadSanitizer)", text)[1:]:
+    for report in re.split(r"(?=(?:ERROR|WARNING): (?:Address|Thread)Sanitizer)", text)[1:]:
         accesses = [_frame(part) for part in re.split(r"(?=Previous )", report)[:2]]
         if not accesses[0]:
             continue
         kernel, file, line = accesses[0]
-        what = report.splitlines()[0].partition("Sanitizer: ")[2]
-        if report.startswith("ERROR"):
-            what = what.partition(" on ")[0]
-            found.append(Finding("out-of-bounds", kernel, None, None, file, line, what))
-        else:
+        what = re.split(r" \(| on ", report.splitlines()[0].partition("Sanitizer: ")[2])[0]
+        if what.startswith("data race"):
             other = accesses[1][2] if len(accesses) > 1 and accesses[1] else None
-            found.append(Finding("race", kernel, None, None, file, line, what.partition(" (")[0], None, other))
+            found.append(Finding("race", kernel, None, None, file, line, what, None, other))
+        else:  # TSan tells freed memory too, which a kernel meets behind the end of an array
+            kind = "undefined-arithmetic" if what == "FPE" else "out-of-bounds"
+            found.append(Finding(kind, kernel, None, None, file, line, what))
     return found
 
 
@@ -199,9 +204,9 @@ def _add(told: list[Told], finding: Finding, rung: str) -> None:
     lines = {finding.line, finding.other_line} - {None}
     for known in told:
         f = known.finding
-        if f.kind != finding.kind or f.file != finding.file:
+        if f.kind != finding.kind or f.file != finding.file or f.kind == "wrong-result":
             continue
-        if finding.kind == "wrong-result" or {f.line, f.other_line} & lines:
+        if {f.line, f.other_line} & lines:
             if rung not in known.rungs:
                 known.rungs.append(rung)
             if (f.line, f.other_line) in ((finding.line, finding.other_line), (finding.other_line, finding.line)):

@@ -18,8 +18,10 @@
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ SIMULATOR_SHARED
-// "extern __shared__ T name[];" becomes this before it is compiled.
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(simulator::dynamic_shared)
+// "extern __shared__ T name[];" becomes this before it is compiled: where it stands outside of kernels, the memory is not
+// there yet.
+#define SIMULATOR_DYNAMIC(T, name) T* const& name = reinterpret_cast<T* const&>(simulator::dynamic_shared)
 
 // ---- vector types --------------------------------------------------------------------------------------------------
 
@@ -50,6 +52,20 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu, SIMULATOR_CALLER) {
 }
 static inline void __threadfence() { simulator::watch_fence(); }
 static inline void __threadfence_block() {}
+
+// ---- assert: a finding, which ends the launch -------------------------------------------------------------------------
+
+namespace simulator {
+[[noreturn]] SIMULATOR_OWN static void assertion_failed(const char* expression, const char* file, int line) {
+    char what[sizeof failure / 2];
+    snprintf(what, sizeof what, "assert(%s) does not hold", expression);
+    fail(Kind::assertion, what, current, file, line);
+    yield();
+    abort();
+}
+}  // namespace simulator
+#undef assert
+#define assert(...) (bool(__VA_ARGS__) ? void() : simulator::assertion_failed(#__VA_ARGS__, __FILE__, __LINE__))
 
 // ---- shuffles and votes: they move values between lanes, and do not order memory -------------------------------------
 
@@ -302,3 +318,12 @@ static inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigne
 static inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], SIMULATOR_CALLER) {
     simulator::multiply(simulator::multiply_bf16, d, a, b, file, line);
 }
+
+// ---- g++, and clang++ before 15, instrument no call of these in a kernel -------------------------------------------------
+
+#ifdef CUDA_SIMULATOR_WATCHED
+namespace std { using ::__tsan_memcpy; using ::__tsan_memmove; using ::__tsan_memset; }
+#define memcpy __tsan_memcpy
+#define memmove __tsan_memmove
+#define memset __tsan_memset
+#endif

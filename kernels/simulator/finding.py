@@ -14,11 +14,12 @@ KINDS = (
     "warp-collective",
     "undefined-arithmetic",
     "launch",
+    "assertion",
     "wrong-result",
     "crash",
     "never-ends",
 )
-"""The first nine in the order of `Kind` in runtime.h; the last three are what a check of a whole file finds besides."""
+"""The first ten in the order of `Kind` in runtime.h; the last three are what a check of a whole file finds besides."""
 
 Place = tuple[int, int, int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -17,18 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import cache_root
-from ..signatures import Signature, read_signatures
+from ..cache import included, trusted_folder
+from ..signatures import Signature, read_signatures, without_comments
 from .finding import KINDS, Finding, Place
 
 HERE = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w")
+FLAGS = (
+    *("-std=c++17", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=fast", "-w"),
+    "-fstack-clash-protection",  # a stack that overflows meets its guard
+)
 ORDERS = ("forward", "reverse", "random")
 MAX_GRID, MAX_SHARED_BYTES = (2**31 - 1, 65535, 65535), 227 << 10
 """CUDA's limits of a launch; shared memory as on Hopper, where a block can have most."""
 
-DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
+ALIGNED = r"(?:(?:__align__|alignas)\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
+DYNAMIC = re.compile(rf"extern\s+{ALIGNED}__shared__\s+{ALIGNED}([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
 
+INCLUDE = re.compile(r"""^[ \t]*#[ \t]*include[ \t]*[<"]([\w./]+)[>"]""", re.MULTILINE)
+NOT_NEEDED = ("cuda.h", "cuda_runtime.h", "cuda_runtime_api.h", "device_launch_parameters.h", "cassert", "assert.h")
+"""Headers whose words the simulator's cuda.h has. They are left out, so that no CUDA and no other assert comes in."""
+OTHERS_OF_CUDA = re.compile(r"cuda|cooperative_groups|mma\.h|cub/|thrust/|curand")
 
 LOCK = threading.RLock()
 """A library's fibers, and what it has found, are those of one launch."""
@@ -56,9 +65,12 @@ def compiler() -> str:
     )
 
 
-def folder() -> Path:
-    """Where built kernels are kept: $MINITORCH_CV_CACHE, or the user's cache."""
-    return cache_root() / "simulator"
+@functools.cache
+def _own_folder() -> Path:
+    """For this process alone, where none may be kept."""
+    folder = tempfile.mkdtemp(prefix="minitorch-cv-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class SimulatedModule:
@@ -70,6 +82,9 @@ class SimulatedModule:
     instrumentation: tuple[str, ...] = ()
     """What the compiler is told besides, but the linker is not."""
 
+    stacks: int | None = None
+    """Where those of the threads lie, of all modules, once the first one has made them."""
+
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
         if order not in ORDERS:
             raise ValueError(f"SimulatedModule: order expects one of {', '.join(ORDERS)}; it is {order!r}")
@@ -78,6 +93,12 @@ class SimulatedModule:
         self.signatures = read_signatures(text)
         library = _built(self.path, text, tuple(self.signatures), tuple(options), self.instrumentation)
         self.library = ctypes.CDLL(str(library))
+        use_stacks = self.library.use_stacks
+        use_stacks.restype = ctypes.c_void_p
+        with LOCK:
+            SimulatedModule.stacks = use_stacks(ctypes.c_void_p(SimulatedModule.stacks))
+        if not SimulatedModule.stacks:
+            raise MemoryError("the simulator finds no address space for the stacks of 1024 threads, of 640 KB each")
 
     def launch(
         self,
@@ -129,7 +150,13 @@ class SimulatedModule:
             return None
         kind, what, at_block, thread, file, line = told.decode().split("\t")
         return Finding(
-            KINDS[int(kind)], kernel, _place(at_block), _place(thread), file or str(self.path), int(line), what
+            KINDS[int(kind)],
+            kernel,
+            _place(at_block),
+            _place(thread),
+            file or str(self.path),
+            int(line) or self._signature(kernel).line,
+            what,
         )
 
     def _check(self, kernel: str, grid: Sequence[int], block: Sequence[int], shared_bytes: int) -> None:
@@ -144,7 +171,7 @@ class SimulatedModule:
 
     def _signature(self, kernel: str) -> Signature:
         if kernel not in self.signatures:
-            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures)}")
+            raise ValueError(f"{self.path.name}: no kernel {kernel}; there are {', '.join(self.signatures) or 'none'}")
         return self.signatures[kernel]
 
 
@@ -165,37 +192,46 @@ def _address(array: np.ndarray | None) -> np.uintp:
     return np.uintp(0 if array is None else array.ctypes.data)
 
 
+def _without_headers_of_cuda(path: Path, text: str) -> str:
+    """The source without the headers whose words the simulator has itself. Raises KernelError for others of CUDA's."""
+    for include in INCLUDE.finditer(without_comments(text)):
+        name = include[1]
+        if name not in NOT_NEEDED and OTHERS_OF_CUDA.match(name) and not (path.parent / name).exists():
+            line = text.count("\n", 0, include.end()) + 1
+            raise KernelError(
+                f"{path.name}:{line}: {name} is not simulated: there is no half "
+                "precision, no wmma, no cooperative groups, CUB, Thrust or cuRAND; there are the words of "
+                "<cuda_runtime.h> for kernels, and <cassert>"
+            )
+    return INCLUDE.sub(lambda included: "" if included[1] in NOT_NEEDED else included[0], text)
+
+
 def _built(
     path: Path, text: str, kernels: tuple[str, ...], options: tuple[str, ...], instrumentation: tuple[str, ...]
 ) -> Path:
     """The library of these kernels, built if it is not there already."""
-    headers = [*sorted(HERE.glob("*.h")), *sorted(path.parent.glob("*.h"))]
     source = "\n".join(
         [
             f'#include "{HERE / "cuda.h"}"',
             f'#line 1 "{path.resolve()}"',
-            DYNAMIC.sub(r"DYN_SHARED(\1, \2);", text),
+            DYNAMIC.sub(r"SIMULATOR_DYNAMIC(\1, \2);", _without_headers_of_cuda(path, text)),
             *(f"SIMULATOR_EXPORT({name})" for name in kernels),
             "",
         ]
     )
-    parts = [
-        source,
-        *(header.read_text(encoding="utf-8") for header in headers),
-        compiler(),
-        *FLAGS,
-        *options,
-        *instrumentation,
-    ]
+    path = path.resolve()
+    parts = [source, *included(source, path.parent).values(), compiler(), *FLAGS, *options, *instrumentation]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    library = folder() / f"{path.stem}-{key}.so"
+    folder, name = trusted_folder("simulator"), f"{path.stem}-{key}.so"
+    if not folder or not ((folder / name).exists() or os.access(folder, os.W_OK)):
+        folder = _own_folder()
+    library = folder / name
     if library.exists():
         return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as building:
-        unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / library.name
+    with tempfile.TemporaryDirectory(dir=folder) as building:
+        unit, built = Path(building) / f"{path.stem}.cpp", Path(building) / name
         unit.write_text(source, encoding="utf-8")
-        include = ["-I", str(path.resolve().parent)]
+        include = ["-I", str(path.parent)]
         compiled = unit.with_suffix(".o")
         for command in (
             [compiler(), *FLAGS, *options, *instrumentation, *include, "-c", "-o", str(compiled), str(unit)],
@@ -203,6 +239,8 @@ def _built(
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
-                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}")
+                has_host_code = "<<<" in without_comments(text)
+                hint = "\nIt holds host code, <<<...>>>; here it is to hold kernels alone" if has_host_code else ""
+                raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{hint}")
         os.replace(built, library)
     return library

@@ -14,7 +14,7 @@ import operator
 import random
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -63,6 +63,24 @@ class Access(NamedTuple):
     did: str  # read, wrote, changed atomically
 
 
+class Fenced(NamedTuple):
+    """What a fence covers: all that came in earlier epochs, and what each of the threads did up to a time."""
+
+    epoch: int = 0
+    times: dict[int, int] = {}
+
+    def joined(self, others: Iterable[Fenced]) -> Fenced:
+        epoch, times = self.epoch, dict(self.times)
+        for other in others:
+            epoch = max(epoch, other.epoch)
+            for number, time in other.times.items():
+                times[number] = max(time, times.get(number, 0))
+        return Fenced(epoch, times)
+
+    def covers(self, access: Access) -> bool:
+        return access.epoch < self.epoch or access.time <= self.times.get(access.thread, 0)
+
+
 @dataclass
 class Thread:
     """One thread of the block that runs."""
@@ -78,7 +96,7 @@ class Thread:
     source: int = 0
     result: Any = None
     clock: dict[int, int] = field(default_factory=dict)  # what it knows of its warp's lanes
-    fenced: bool = False
+    fenced: Fenced = field(default_factory=Fenced)
 
     @property
     def lane(self) -> int:
@@ -171,9 +189,10 @@ class _Launch:
         self.shared: dict[tuple, Watched] = {}
         self.dynamic: Memory | None = None
         self.dynamic_data = np.empty(0)
-        self.suspects: list[tuple[Watched, tuple[int, ...], int, Site, Thread]] = []  # reads of what is yet unwritten
-        self.released: dict[int, list[tuple[int, int, int, int]]] = {}  # by a fence and an atomic on an address
-        self.acquired: list[tuple[tuple[int, int, int, int], int, int]] = []
+        self.suspects: list[tuple[Watched, tuple[int, ...], int, Access]] = []  # reads of what is yet unwritten
+        self.fenced = Fenced()  # by all threads, before the last barrier
+        self.released: dict[int, list[tuple[int, Fenced]]] = {}  # by a block, with an atomic on an address
+        self.acquired: list[tuple[int, Fenced, int, set[int]]] = []  # in an epoch, by threads
 
     def find(self, kind: str, site: Site, what: str, thread: Thread | None = None, other: Access | None = None) -> None:
         """Note a finding, once for its two places."""
@@ -198,11 +217,10 @@ class _Launch:
             same_warp = before.thread // LANES == thread.number // LANES
             if same_warp and thread.clock.get(before.thread % LANES, 0) >= before.time:
                 return True
-        for (block, epoch, number, time), at, by in self.acquired:
-            if (at < self.epoch or by == thread.number) and block == before.block:
-                if before.epoch < epoch or (before.epoch == epoch and before.thread == number and before.time <= time):
-                    return True
-        return False
+        return any(
+            block == before.block and fenced.covers(before) and (epoch < self.epoch or thread.number in by)
+            for block, fenced, epoch, by in self.acquired
+        )
 
     def order_access(self, array: Watched, place: tuple[int, ...], address: int, verb: str, site: Site) -> None:
         """Tell a race with what was done before at the same address, and remember this access."""
@@ -210,13 +228,13 @@ class _Launch:
         assert memory is not None
         now = Access(self.block_number, self.epoch, thread.clock[thread.lane], thread.number, site, DID[verb])
         if memory.is_shared and verb != "writes" and address not in memory.written:
-            self.suspects.append((array, place, address, site, thread))
+            self.suspects.append((array, place, address, now))
         if verb == "reads":
             own, against = memory.reads, (memory.writes, memory.atomics)
         elif verb == "writes":
             own, against = memory.writes, (memory.reads, memory.writes, memory.atomics)
+            self.tell_suspects(before_a_write_to=(memory, address))
             memory.written.add(address)
-            thread.fenced = thread.fenced and memory.is_shared
         else:
             own, against = memory.atomics, (memory.reads, memory.writes)
         for history in against:
@@ -244,17 +262,27 @@ class _Launch:
             other = f"another block {at}: nothing orders the two blocks"
         self.find("race", site, f"{verb} {element}, which {other}", other=before)
 
-    def tell_suspects(self) -> None:
-        """What is unwritten at a barrier was read unwritten; what was written meanwhile is a race, and told so."""
-        for array, place, address, site, thread in self.suspects:
-            if array._memory is not None and address not in array._memory.written:
+    def tell_suspects(self, before_a_write_to: tuple[Memory, int] | None = None) -> None:
+        """What is unwritten at a barrier was read unwritten, and so was what a write behind the read comes to.
+
+        What a thread writes that nothing puts behind the read is a race, and told so.
+        """
+        kept = []
+        for suspect in self.suspects:
+            array, place, address, access = suspect
+            memory = array._memory
+            assert memory is not None
+            if before_a_write_to and not (before_a_write_to == (memory, address) and self.is_ordered(access)):
+                kept.append(suspect)
+            elif address not in memory.written:
                 what = f"reads {array._element(place)}, which no thread of this block has written"
-                self.find("uninitialised-read", site, what, thread)
-                array._memory.written.add(address)  # told once
-        self.suspects.clear()
+                self.find("uninitialised-read", access.site, what, self.threads[access.thread])
+                memory.written.add(address)  # told once
+        self.suspects = kept
 
     def pass_barrier(self) -> None:
         self.tell_suspects()
+        self.fenced = self.fenced.joined(thread.fenced for thread in self.threads if thread.fenced.epoch == self.epoch)
         self.epoch += 1
         for array in self.shared.values():
             if array._memory is not None:
@@ -263,12 +291,17 @@ class _Launch:
     def synchronised(self, address: int) -> None:
         """An atomic at an address: takes over what others released there, and releases after a fence."""
         thread = self.current
-        for released in self.released.get(address, ()):
-            self.acquired.append((released, self.epoch, thread.number))
-        if thread.fenced:
-            time = thread.clock[thread.lane]
-            self.released.setdefault(address, []).append((self.block_number, self.epoch, thread.number, time))
-            thread.clock[thread.lane] = time + 1  # what follows is not released
+        for block, fenced in self.released.get(address, ()):
+            self.acquired.append((block, fenced, self.epoch, {thread.number}))
+        fenced = thread.fenced.joined([self.fenced])
+        if fenced.epoch:
+            self.released.setdefault(address, []).append((self.block_number, fenced))
+
+    def fence(self) -> None:
+        thread = self.current
+        first = thread.number - thread.lane
+        thread.fenced = Fenced(self.epoch, {first + lane: time for lane, time in thread.clock.items()})
+        thread.clock[thread.lane] += 1  # what follows is not behind the fence
 
 
 def _place(index: Index) -> Place:
@@ -404,7 +437,7 @@ class Cuda:
         return sizes[0] if axes == 1 else tuple(sizes[:axes])
 
     def threadfence(self) -> None:
-        self._launch.current.fenced = True
+        self._launch.fence()
 
     def threadfence_block(self) -> None: ...
 
@@ -582,7 +615,7 @@ def _with_stand_in(function: Any, stand_in: Cuda, made: dict[Any, Any]) -> Any:
 
 
 def _run_block(launch: _Launch, start: Callable[[], Any], order: str, draw: random.Random) -> None:
-    launch.epoch, launch.acquired = 1, []
+    launch.epoch, launch.fenced, launch.acquired = 1, Fenced(), []
     launch.shared.clear()
     launch.dynamic = None
     launch.threads = [Thread(n, launch.place(n), start(), clock={n % LANES: 1}) for n in range(launch.thread_count)]
@@ -639,8 +672,14 @@ def _serve(launch: _Launch, collective: str, lanes: list[Thread]) -> None:
         for thread in lanes:
             for lane, time in thread.clock.items():
                 joined[lane] = max(time, joined.get(lane, 0))
+        fenced = Fenced().joined(thread.fenced for thread in lanes)
         for thread in lanes:
             thread.clock = {**joined, thread.lane: joined[thread.lane] + 1}
+            thread.fenced = fenced
+        met = {thread.number for thread in lanes}
+        for _, _, epoch, by in launch.acquired:
+            if epoch == launch.epoch and by & met:
+                by |= met
     elif collective == "vote":
         votes = sum(1 << lane for lane, thread in by_lane.items() if thread.value)
         for thread in lanes:

@@ -19,6 +19,7 @@
 #ifndef __APPLE__
 #include <link.h>
 #endif
+#include <signal.h>
 #include <sys/mman.h>
 #include <type_traits>
 #include <utility>
@@ -39,12 +40,14 @@ struct dim3 { unsigned x, y, z; };
 namespace simulator {
 
 constexpr int MAX_THREADS = 1024, LANES = 32, MAX_COPIES = 256, MAX_GROUPS = 256;
-constexpr size_t STACK_BYTES = 256 << 10, DYNAMIC_GUARD = 64 << 10;
+constexpr size_t DYNAMIC_GUARD = 64 << 10;
+// CUDA gives a thread 512 KB of local memory at most; the rest is for the simulator's own functions.
+constexpr size_t STACK_BYTES = 576 << 10, STACK_GUARD = 64 << 10, STACK_STRIDE = STACK_GUARD + STACK_BYTES;
 
 // What a kernel can do wrong, in the order of KINDS in finding.py.
 enum class Kind {
     race, uninitialised_read, out_of_bounds, misaligned, stale_copy, divergent_barrier, warp_collective, undefined_arithmetic,
-    launch
+    launch, assertion
 };
 
 enum class State { ready, at_barrier, at_collective, finished };
@@ -74,6 +77,7 @@ struct Fiber {
 };
 
 static Fiber fibers[MAX_THREADS];
+static char* stacks;                     // of all threads, below each a guard that nobody may touch
 static Fiber* current;                   // the thread that runs
 static bool running;                     // whether the kernel's own code runs, rather than the simulator's
 static void* scheduler_stack_pointer;
@@ -184,11 +188,7 @@ SIMULATOR_OWN static void begin_thread() {
 }
 
 SIMULATOR_OWN static void place_at_start(Fiber* fiber, int number) {
-    if (!fiber->stack) {
-        void* memory = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-        if (memory == MAP_FAILED) abort();
-        fiber->stack = static_cast<char*>(memory);
-    }
+    fiber->stack = stacks + size_t(number) * STACK_STRIDE + STACK_GUARD;
     fiber->state = State::ready;
     fiber->number = number;
     fiber->lane = number % LANES;
@@ -207,6 +207,55 @@ SIMULATOR_OWN static void place_at_start(Fiber* fiber, int number) {
     memset(fiber->stack_pointer, 0, 160);
     static_cast<void**>(fiber->stack_pointer)[11] = reinterpret_cast<void*>(begin_thread);  // x30
 #endif
+}
+
+// ---- stacks --------------------------------------------------------------------------------------------------------
+
+// Guards are mappings of their own, of which a process has some 65000: so all libraries share one set of stacks. The
+// first of them makes it, the others are given it. Memory that no thread has touched takes no room.
+SIMULATOR_OWN static char* make_stacks() {
+    const int flags = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE;
+    void* memory = mmap(nullptr, MAX_THREADS * STACK_STRIDE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+    char* made = static_cast<char*>(memory);
+    for (int i = 0; i < MAX_THREADS; ++i)
+        if (mprotect(made + size_t(i) * STACK_STRIDE, STACK_GUARD, PROT_NONE)) return nullptr;
+    return made;
+}
+
+#ifdef __APPLE__
+constexpr int FAULT = SIGBUS;
+#else
+constexpr int FAULT = SIGSEGV;
+#endif
+static struct sigaction action_before;
+static stack_t signal_stack_before;
+static char signal_stack[64 << 10];  // for a thread whose own is full
+
+SIMULATOR_OWN static void on_fault(int, siginfo_t* fault, void*) {
+    const uintptr_t offset = reinterpret_cast<uintptr_t>(fault->si_addr) - reinterpret_cast<uintptr_t>(stacks);
+    if (offset >= MAX_THREADS * STACK_STRIDE || offset % STACK_STRIDE >= STACK_GUARD) {
+        sigaction(FAULT, &action_before, nullptr);  // not ours: it comes again, to whom it belongs
+        return;
+    }
+    const char* what = "a thread needs more than 512 KB of local memory, or calls itself without end";
+    fail(Kind::out_of_bounds, what, current, nullptr, 0);
+    yield();
+}
+
+SIMULATOR_OWN static void guard_stacks(bool begins) {
+    if (begins) {
+        struct sigaction action = {};
+        action.sa_sigaction = on_fault;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // for it is left by a switch, and does not return
+        stack_t stack = {};
+        stack.ss_sp = signal_stack, stack.ss_size = sizeof signal_stack;
+        sigaltstack(&stack, &signal_stack_before);
+        sigaction(FAULT, &action, &action_before);
+    } else {
+        sigaction(FAULT, &action_before, nullptr);
+        sigaltstack(&signal_stack_before, nullptr);
+    }
 }
 
 // ---- where threads wait --------------------------------------------------------------------------------------------
@@ -394,12 +443,14 @@ SIMULATOR_OWN static const char* launch(void (*call)(void*, void**), void* kerne
     find_shared();
     watch_launch_begins();
     announce_launch(true);
+    guard_stacks(true);
     const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
     for (uint64_t i = 0; i < blocks && !failure[0]; ++i) {
         const uint64_t b = order == 1 ? blocks - 1 - i : i;
         block_index = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
         run_block();
     }
+    guard_stacks(false);
     announce_launch(false);
     watch_launch_ends();
     free(memory);
@@ -419,6 +470,11 @@ template <class... Arguments> struct Caller<void (*)(Arguments...)> {
 };
 
 }  // namespace simulator
+
+// The stacks that this library uses from now on: those that are given, or new ones. Null where there is no room.
+extern "C" SIMULATOR_VISIBLE SIMULATOR_OWN char* use_stacks(char* given) {
+    return simulator::stacks = given ? given : simulator::make_stacks();
+}
 
 #define SIMULATOR_EXPORT(kernel)                                                                                     \
     extern "C" SIMULATOR_VISIBLE const char* launch_##kernel(void** arguments, const unsigned* shape,                \

@@ -4,8 +4,9 @@
 //
 //   regions    the arguments of the launch, each between guards; the __shared__ variables; the variables of the file
 //   cells      one for every 4 bytes of a region: who touched it, when, and where in the source
-//   order      barriers count epochs of a block; __syncwarp joins the clocks of a warp's lanes; a fence with an atomic
-//              releases and acquires. A shuffle orders nothing. Two accesses without order, one of them a write: a race
+//   order      barriers count epochs of a block; __syncwarp joins the clocks of a warp's lanes; a fence keeps what its
+//              thread knows by then, which a later atomic releases, and an atomic elsewhere acquires. A shuffle orders
+//              nothing. Two accesses without order, one of them a write: a race
 //   counts     the k-th time that each lane of a warp comes to an instruction is one request of the warp: the 32-byte
 //              sectors of global memory that it needs, the cycles that its banks of shared memory take
 #pragma once
@@ -59,7 +60,8 @@ struct Site {                   // an instruction that touches memory
 
 struct Unwritten { int region; uint64_t index, address; size_t size; Access access; uint8_t bytes; };  // what was read
 
-struct Released { uint32_t epoch; uint32_t* times; };  // up to when each thread has released, 0 for not at all
+struct Fenced { uint32_t epoch, times[LANES]; };       // all of earlier epochs, and of its warp each lane up to a time
+struct Released { uint32_t epoch; uint32_t* times; };  // the same of a block, with the times of all of its threads
 struct Channel { uint64_t address; Released* by_block; };                       // an atomic after a fence
 struct Acquired { int channel; uint32_t epoch; uint32_t threads[MAX_THREADS / 32]; };
 
@@ -73,7 +75,8 @@ static Channel channels[MAX_CHANNELS]; static int channel_count;
 static Acquired acquired[MAX_ACQUIRED]; static int acquired_count;
 static uint32_t block_number, epoch;                                            // of the block that runs, from 1
 static uint32_t clocks[MAX_THREADS][LANES];                                     // what each thread knows of its warp
-static bool fenced[MAX_THREADS];                                                // since its last write
+static Fenced fenced[MAX_THREADS];                                              // by each thread, 0 for not at all
+static uint32_t fenced_epoch, fenced_times[MAX_THREADS];                        // by all, before the last barrier
 static uint64_t block_total;
 
 // ---- findings --------------------------------------------------------------------------------------------------------
@@ -134,12 +137,9 @@ SIMULATOR_OWN static int region_of(uint64_t address) {
     return -1;
 }
 
-SIMULATOR_OWN static bool is_private(uint64_t address) {  // of the thread's own stack, or of the simulator
-    for (int i = -1; i < thread_count; ++i) {
-        const uint64_t stack = reinterpret_cast<uint64_t>(i < 0 ? current->stack : fibers[i].stack);
-        if (address >= stack && address < stack + STACK_BYTES) return true;
-    }
-    return address >= image_begin && address < image_end;
+SIMULATOR_OWN static bool is_private(uint64_t address) {  // of a thread's stack, or of the simulator
+    return address - reinterpret_cast<uint64_t>(stacks) < MAX_THREADS * STACK_STRIDE ||
+           (address >= image_begin && address < image_end);
 }
 
 SIMULATOR_OWN static void out_of_bounds(uint64_t address, size_t size, uint32_t access, uint64_t where) {
@@ -163,8 +163,7 @@ SIMULATOR_OWN static bool handed_over(const Access& before) {  // by a fence and
         if (a.epoch == epoch && !has_bit(a.threads, current->number)) continue;
         const Released& released = channels[a.channel].by_block[before.block - 1];
         if (!released.times) continue;
-        if (before.epoch < released.epoch) return true;
-        if (before.epoch == released.epoch && before.time <= released.times[before.thread]) return true;
+        if (before.epoch < released.epoch || before.time <= released.times[before.thread]) return true;
     }
     return false;
 }
@@ -197,13 +196,19 @@ SIMULATOR_OWN static void acquire(int channel) {
     set_bit(a.threads, current->number);
 }
 
+SIMULATOR_OWN static void raise_to(uint32_t& number, uint32_t to) { number = to > number ? to : number; }
+
+SIMULATOR_OWN static bool has_fenced() { return fenced[current->number].epoch || fenced_epoch; }
+
 SIMULATOR_OWN static void release(int channel) {
     Released& r = channels[channel].by_block[block_number - 1];
-    if (!r.times) r.times = static_cast<uint32_t*>(calloc(size_t(thread_count), sizeof(uint32_t)));
+    if (!r.times) r.times = static_cast<uint32_t*>(calloc(size_t(thread_count + LANES), sizeof(uint32_t)));
     if (!r.times) abort();
-    if (r.epoch != epoch) memset(r.times, 0, size_t(thread_count) * sizeof(uint32_t));
-    r.epoch = epoch;
-    r.times[current->number] = clocks[current->number][current->lane]++;  // what it does from now on is not released
+    const Fenced& own = fenced[current->number];
+    raise_to(r.epoch, own.epoch);
+    raise_to(r.epoch, fenced_epoch);
+    for (int i = 0; i < thread_count; ++i) raise_to(r.times[i], fenced_times[i]);
+    for (int i = 0; i < LANES; ++i) raise_to(r.times[current->number - current->lane + i], own.times[i]);
 }
 
 // ---- requests of a warp ----------------------------------------------------------------------------------------------
@@ -324,19 +329,31 @@ SIMULATOR_OWN static void race(int region, uint64_t address, size_t size, const 
 }
 
 SIMULATOR_OWN static void tell_unwritten(const Unwritten& read) {
-    if (!(cells[read.region][read.index].written_in == block_number) || read.bytes & ~cells[read.region][read.index].written) {
-        Fiber* interrupted = current;
-        current = &fibers[read.access.thread];
-        Found* found = find(Kind::uninitialised_read, sites[read.access.site].where, 0, nullptr, 0);
-        if (found) describe(found, read.region, read.address, read.size, read.access.kind);
-        current = interrupted;
-    }
+    Fiber* interrupted = current;
+    current = &fibers[read.access.thread];
+    Found* found = find(Kind::uninitialised_read, sites[read.access.site].where, 0, nullptr, 0);
+    if (found) describe(found, read.region, read.address, read.size, read.access.kind);
+    current = interrupted;
 }
 
-// Memory that is written before the next barrier, by a thread that came later, is in a race, and told as such.
+// Memory that is written before the next barrier, by a thread that nothing puts behind the read, is in a race, and told
+// as such.
 SIMULATOR_OWN static void tell_suspects() {
-    for (int i = 0; i < suspect_count; ++i) tell_unwritten(suspects[i]);
+    for (int i = 0; i < suspect_count; ++i) {
+        const Cell& cell = cells[suspects[i].region][suspects[i].index];
+        if (cell.written_in != block_number || suspects[i].bytes & ~cell.written) tell_unwritten(suspects[i]);
+    }
     suspect_count = 0;
+}
+
+// As in "s[i] += x", or by an atomic.
+SIMULATOR_OWN static void tell_suspects_before_a_write(int region, uint64_t index, uint8_t bytes) {
+    for (int i = 0; i < suspect_count; ++i) {
+        const Unwritten& read = suspects[i];
+        if (read.region != region || read.index != index || !(read.bytes & bytes) || !is_ordered(read.access)) continue;
+        tell_unwritten(read);
+        suspects[i--] = suspects[--suspect_count];
+    }
 }
 
 SIMULATOR_OWN static void suspect(const Unwritten& read) {
@@ -360,7 +377,10 @@ SIMULATOR_OWN static void touch_cell(int region, uint64_t index, uint64_t addres
             return;
         }
         if (now.kind & READ && now.bytes & ~cell.written) suspect({region, index, address, size, now, uint8_t(now.bytes & ~cell.written)});
-        if (now.kind & WRITE) cell.written |= now.bytes;
+        if (now.kind & WRITE) {
+            tell_suspects_before_a_write(region, index, now.bytes);
+            cell.written |= now.bytes;
+        }
     }
     for (Access& before : cell.slots) {
         if (!before.kind) continue;
@@ -384,7 +404,6 @@ SIMULATOR_OWN static void touch(uint64_t address, size_t size, uint8_t kind, uin
     if (address + size > regions[region].end) return out_of_bounds(address, size, kind, where);
     const int number = site_of(where);
     if (counted) count_access(sites[number], number, address, size, kind & WRITE, regions[region].space);
-    if (kind & WRITE && !(kind & ATOMIC) && regions[region].space == Space::global) fenced[current->number] = false;
     const Access whole = {block_number, epoch, clocks[current->number][current->lane], uint32_t(number),
                           uint16_t(current->number), 0, kind};
     const uint64_t begin = address - regions[region].begin, end = begin + size;
@@ -399,13 +418,18 @@ SIMULATOR_OWN static void touch(uint64_t address, size_t size, uint8_t kind, uin
 SIMULATOR_OWN static void watch_atomic(const void* address, size_t size, const void* where) {
     const uint64_t a = reinterpret_cast<uint64_t>(address);
     touch(a, size, READ | WRITE | ATOMIC, reinterpret_cast<uint64_t>(where));
-    const int channel = channel_at(a, fenced[current->number]);
+    const int channel = channel_at(a, has_fenced());
     if (channel < 0) return;
     acquire(channel);
-    if (fenced[current->number]) release(channel);
+    if (has_fenced()) release(channel);
 }
 
-SIMULATOR_OWN static void watch_fence() { fenced[current->number] = true; }
+SIMULATOR_OWN static void watch_fence() {
+    Fenced& own = fenced[current->number];
+    own.epoch = epoch;
+    memcpy(own.times, clocks[current->number], sizeof own.times);
+    ++clocks[current->number][current->lane];  // what it does from now on is not behind the fence
+}
 
 SIMULATOR_OWN static void set_copying(const Copy& copy, bool under_way) {
     const uint64_t address = reinterpret_cast<uint64_t>(copy.to);
@@ -473,6 +497,8 @@ SIMULATOR_OWN static void watch_block_begins() {
     epoch = 1;
     acquired_count = 0;
     memset(fenced, 0, sizeof fenced);
+    memset(fenced_times, 0, sizeof fenced_times);
+    fenced_epoch = 0;
     for (int i = 0; i < thread_count; ++i) {
         memset(clocks[i], 0, sizeof clocks[i]);
         clocks[i][i % LANES] = 1;
@@ -481,6 +507,11 @@ SIMULATOR_OWN static void watch_block_begins() {
 
 SIMULATOR_OWN static void watch_barrier() {
     tell_suspects();
+    for (int i = 0; i < thread_count; ++i) {
+        if (fenced[i].epoch != epoch) continue;
+        fenced_epoch = epoch;
+        for (int lane = 0; lane < LANES; ++lane) raise_to(fenced_times[i - i % LANES + lane], fenced[i].times[lane]);
+    }
     ++epoch;
 }
 
@@ -490,15 +521,26 @@ SIMULATOR_OWN static void watch_block_ends() {
 }
 
 SIMULATOR_OWN static void watch_lanes_in_order(Fiber* warp, unsigned mask) {
+    const int first = warp[0].number, lanes = thread_count - first < LANES ? thread_count - first : LANES;
     uint32_t joined[LANES] = {};
-    for (int lane = 0; lane < LANES; ++lane)
-        for (int i = 0; mask >> lane & 1 && warp[0].number + lane < thread_count && i < LANES; ++i)
-            if (clocks[warp[0].number + lane][i] > joined[i]) joined[i] = clocks[warp[0].number + lane][i];
-    for (int lane = 0; lane < LANES; ++lane) {
-        if (!(mask >> lane & 1) || warp[0].number + lane >= thread_count) continue;
-        uint32_t* clock = clocks[warp[0].number + lane];
-        memcpy(clock, joined, sizeof joined);
-        ++clock[lane];
+    Fenced joined_fences = {};
+    for (int lane = 0; lane < lanes; ++lane) {
+        if (!(mask >> lane & 1)) continue;
+        raise_to(joined_fences.epoch, fenced[first + lane].epoch);
+        for (int i = 0; i < LANES; ++i) {
+            raise_to(joined[i], clocks[first + lane][i]);
+            raise_to(joined_fences.times[i], fenced[first + lane].times[i]);
+        }
+    }
+    for (int lane = 0; lane < lanes; ++lane) {
+        if (!(mask >> lane & 1)) continue;
+        memcpy(clocks[first + lane], joined, sizeof joined);
+        ++clocks[first + lane][lane];
+        fenced[first + lane] = joined_fences;
+    }
+    for (int i = 0; i < acquired_count; ++i) {
+        uint32_t& of_warp = acquired[i].threads[first / LANES];
+        if (acquired[i].epoch == epoch && of_warp & mask) of_warp |= mask;
     }
 }
 
@@ -523,22 +565,29 @@ SIMULATOR_INSTRUMENT void __tsan_write_range(void* p, long n) { simulator::touch
 SIMULATOR_INSTRUMENT void __tsan_func_entry(void*) {}
 SIMULATOR_INSTRUMENT void __tsan_func_exit(void*) {}
 SIMULATOR_INSTRUMENT void __tsan_init() {}
-#ifdef __clang__
-SIMULATOR_INSTRUMENT void* __tsan_memcpy(void* to, const void* from, size_t n) {
-    simulator::touch_from(from, n, simulator::READ, __builtin_return_address(0));
-    simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));
+
+// A kernel's memcpy, memmove and memset, by what cuda.h defines at its end; and clang's own, for large structures. They
+// count as a loop over words of 4 bytes, which is what they are on a GPU.
+namespace simulator {
+SIMULATOR_OWN static void touch_words(const void* begin, size_t size, uint8_t kind, const void* where) {
+    const char* address = static_cast<const char*>(begin);
+    for (size_t i = 0; i < size; i += 4) touch_from(address + i, size - i < 4 ? size - i : 4, kind, where);
+}
+}  // namespace simulator
+SIMULATOR_INSTRUMENT void* __tsan_memcpy(void* to, const void* from, size_t n) noexcept {
+    simulator::touch_words(from, n, simulator::READ, __builtin_return_address(0));
+    simulator::touch_words(to, n, simulator::WRITE, __builtin_return_address(0));
     return memcpy(to, from, n);
 }
-SIMULATOR_INSTRUMENT void* __tsan_memmove(void* to, const void* from, size_t n) {
-    simulator::touch_from(from, n, simulator::READ, __builtin_return_address(0));
-    simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));
+SIMULATOR_INSTRUMENT void* __tsan_memmove(void* to, const void* from, size_t n) noexcept {
+    simulator::touch_words(from, n, simulator::READ, __builtin_return_address(0));
+    simulator::touch_words(to, n, simulator::WRITE, __builtin_return_address(0));
     return memmove(to, from, n);
 }
-SIMULATOR_INSTRUMENT void* __tsan_memset(void* to, int value, size_t n) {
-    simulator::touch_from(to, n, simulator::WRITE, __builtin_return_address(0));
+SIMULATOR_INSTRUMENT void* __tsan_memset(void* to, int value, size_t n) noexcept {
+    simulator::touch_words(to, n, simulator::WRITE, __builtin_return_address(0));
     return memset(to, value, n);
 }
-#endif
 
 namespace simulator {
 

@@ -148,7 +148,8 @@ class WatchedModule(SimulatedModule):
         """
         checks = "alignment,signed-integer-overflow,shift-exponent,integer-divide-by-zero"
         if "clang" in Path(compiler()).name:
-            return ("-DCUDA_SIMULATOR_WATCHED", "-O1", f"-fsanitize=thread,array-bounds,{checks}")
+            both = ("-mllvm", "-tsan-instrument-read-before-write=1")  # of "s[i] += x", the read too
+            return ("-DCUDA_SIMULATOR_WATCHED", "-O1", f"-fsanitize=thread,array-bounds,{checks}", *both)
         return ("-DCUDA_SIMULATOR_WATCHED", "-O1", "-fno-tree-sra", f"-fsanitize=thread,bounds,{checks}")
 
     def __init__(self, path: Path, options: Sequence[str] = (), order: str = "forward", seed: int = 1):
@@ -178,42 +179,18 @@ class WatchedModule(SimulatedModule):
         except ValueError as error:
             what = str(error).removeprefix(f"{kernel}: ")
             return Observation((Finding("launch", kernel, ORIGIN, ORIGIN, str(self.path), signature.line, what),), {})
-        with LOCK:
-            return self._observed(kernel, grid, block, values, shared_bytes, reached)
-
-    def _observed(
-        self,
-        kernel: str,
-        grid: Sequence[int],
-        block: Sequence[int],
-        values: Sequence[Any],
-        shared_bytes: int,
-        reached: Sequence[np.ndarray],
-    ) -> Observation:
-        signature = self._signature(kernel)
         copies = _copied(values)
-        shared = self.library.watch_shared()
-        spans = [Region(_name(c, signature, values), c.begin, c.end - c.begin, c.itemsize) for c in copies]
-        for i, array in enumerate(reached):  # where it is, for that is where the addresses point
-            low, high = np.lib.array_utils.byte_bounds(array)
-            spans.append(Region(f"reached[{i}]", low, high - low, array.itemsize, guarded=False))
-        for v in self.variables:
-            begin = v.begin + (shared if v.is_thread_local else self.bias)
-            spans.append(Region(v.name, begin, v.size, None, v.is_shared))
-        spans.append(Region("dynamic shared memory", 0, shared_bytes, 1, True))  # where it lies, the library knows
-        table = (_Region * len(spans))(*(span.for_the_library() for span in spans))
-        if self.library.watch_regions(table, len(spans), *map(ctypes.c_uint64, self.image)):
-            raise ValueError(f"{kernel}: more arrays and variables than the simulator watches")
         moved = [next(c for c in copies if c.holds(v)).moved(v) if isinstance(v, np.ndarray) else v for v in values]
         moved = [np.uintp(0) if v is None else v for v in moved]
-        ended = self._run(kernel, grid, block, moved, shared_bytes)
+        with LOCK:
+            spans = self._watch(signature, values, copies, reached, shared_bytes)
+            ended = self._run(kernel, grid, block, moved, shared_bytes)
+            found, counted = (_Found * MAX_FINDINGS)(), (_Counts * MAX_SITES)()
+            seen = found[: self.library.watch_findings(found)]
+            counts = counted[: self.library.watch_counts(counted)]
         for copy in copies:
             if any(isinstance(v, np.ndarray) and v.flags.writeable and copy.holds(v) for v in values):
                 copy.take_back()
-        found = (_Found * MAX_FINDINGS)()
-        seen = found[: self.library.watch_findings(found)]
-        counted = (_Counts * MAX_SITES)()
-        counts = counted[: self.library.watch_counts(counted)]
         counters = {f.where for f in seen} | {f.other_where for f in seen} | {c.where for c in counts}
         source = _Source(self.path, Path(self.library._name), self.bias, counters)
         findings = [_finding(kernel, f, spans, source) for f in seen]
@@ -225,6 +202,29 @@ class WatchedModule(SimulatedModule):
             line = source.line_of_the_file(c.where)
             by_line[line] = by_line.get(line, MemoryCounts()) + MemoryCounts(*numbers)
         return Observation(tuple(dict.fromkeys(findings)), dict(sorted(by_line.items())))
+
+    def _watch(
+        self,
+        signature: Signature,
+        values: Sequence[Any],
+        copies: list[_Copy],
+        reached: Sequence[np.ndarray],
+        shared_bytes: int,
+    ) -> list[Region]:
+        """Tell the library of all memory that the launch may touch."""
+        shared = self.library.watch_shared()
+        spans = [Region(_name(c, signature, values), c.begin, c.end - c.begin, c.itemsize) for c in copies]
+        for i, array in enumerate(reached):  # where it is, for that is where the addresses point
+            low, high = np.lib.array_utils.byte_bounds(array)
+            spans.append(Region(f"reached[{i}]", low, high - low, array.itemsize, guarded=False))
+        for v in self.variables:
+            begin = v.begin + (shared if v.is_thread_local else self.bias)
+            spans.append(Region(v.name, begin, v.size, None, v.is_shared))
+        spans.append(Region("dynamic shared memory", 0, shared_bytes, 1, True))  # where it lies, the library knows
+        table = (_Region * len(spans))(*(span.for_the_library() for span in spans))
+        if self.library.watch_regions(table, len(spans), *map(ctypes.c_uint64, self.image)):
+            raise ValueError(f"{signature.name}: more arrays and variables than the simulator watches")
+        return spans
 
 
 # ---- arrays between guards -------------------------------------------------------------------------------------------

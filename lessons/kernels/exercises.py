@@ -10,6 +10,7 @@ or clang++. `minitorch-cv kernel check mine.cu` says the same with advice, and a
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,17 +21,21 @@ from minitorch_cv.kernels.simulator.finding import Finding
 from minitorch_cv.kernels.simulator.module import ORDERS, KernelError
 from minitorch_cv.kernels.simulator.watched import MemoryCounts, WatchedModule
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 
 
 def every_sector_once(launch: harness.Launch, counts: MemoryCounts) -> str | None:
     """What a transposition that is right still lacks."""
     result = launch.expected["y"]
     sectors, least = counts.global_load_sectors + counts.global_store_sectors, 2 * result.nbytes // 32
+    size = "rows = {}, columns = {}".format(*result.T.shape)
     if sectors > least:
-        return f"{sectors} sectors of {result.shape}, where {least} hold all"
+        return f"{size}: its loads and stores take {sectors} sectors of 32 bytes; x and y together have {least}"
     if counts.shared_wavefronts > counts.shared_accesses:
-        return f"{counts.shared_accesses} requests of shared memory take {counts.shared_wavefronts} wavefronts"
+        return (
+            f"{size}: {counts.shared_accesses} requests of shared memory take {counts.shared_wavefronts} wavefronts, "
+            "where one for each would do: lanes want different words of the same bank"
+        )
     return None
 
 
@@ -49,9 +54,17 @@ EXERCISES = {
     "wait": Exercise("broken_wait.cu", "sums of columns, fetched ahead"),
     "mask": Exercise("broken_mask.cu", "sums of warps by shuffles"),
     "alignment": Exercise("broken_alignment.cu", "a copy from the middle of an array"),
-    "transpose": Exercise("slow_transpose.cu", "right already; now fast", every_sector_once),
+    "transpose": Exercise("slow_transpose.cu", "a transposition, right but slow: make it fast", every_sector_once),
 }
 """By the name that the lesson uses."""
+
+
+HOW = f"""\
+They are in {FOLDER}. Copy one, mend the copy, and ask what it still lacks:
+
+    python {shlex.quote(str(FOLDER / "exercises.py"))} race my_race.cu
+"""
+"""Printed beneath the list."""
 
 
 class Verdict(NamedTuple):
@@ -71,7 +84,7 @@ def check(name: str, path: str | Path | None = None) -> Verdict:
     exercise = EXERCISES[name]
     launches = harness.load(FOLDER / exercise.file)
     findings: dict[tuple, Finding] = {}
-    wrong: dict[str, list[str]] = {}  # sizes: orders of threads
+    wrong: dict[tuple[str, str], tuple[str, list[str]]] = {}  # sizes, array: the first difference, orders of threads
     slow: dict[str, None] = {}
     for order in ORDERS:
         try:
@@ -84,12 +97,12 @@ def check(name: str, path: str | Path | None = None) -> Verdict:
                 findings.setdefault((finding.kind, finding.line, finding.other_line), finding)
             named = dict(zip((p.name for p in module.signatures[launch.kernel].parameters), launch.arguments))
             for array, expected in launch.expected.items():
-                if harness.difference(array, named[array], expected, launch.tolerance):
+                if difference := harness.difference(array, named[array], expected, launch.tolerance):
                     sizes = ", ".join(f"{key} = {value}" for key, value in named.items() if isinstance(value, int))
-                    wrong.setdefault(sizes, []).append(order)
+                    wrong.setdefault((sizes, array), (difference, []))[1].append(order)
             if complaint := exercise.judge_counts(launch, seen.total):
                 slow[complaint] = None
-    complaints = [f"{sizes}: not NumPy's numbers; order of threads: {', '.join(o)}" for sizes, o in wrong.items()]
+    complaints = [f"{at}: {what}; order of threads: {', '.join(orders)}" for (at, _), (what, orders) in wrong.items()]
     return Verdict(tuple(findings.values()), (*complaints, *slow))
 
 
@@ -98,6 +111,7 @@ def main(arguments: list[str]) -> int:
     if not arguments:
         for name, exercise in EXERCISES.items():
             print(f"{name:<10} {exercise.file:<20} {exercise.task}")
+        print(f"\n{HOW}", end="")
         return 0
     if len(arguments) > 2 or arguments[0] not in EXERCISES:
         came = " ".join(arguments)

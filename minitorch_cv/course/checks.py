@@ -12,6 +12,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,8 +32,8 @@ class Module(Protocol):
 class Verdict:
     """What became of one case: credit from 0 to 1, and why it is not 1.
 
-    message: without the numbers that were expected, fit for a graded hand-in; detail: with them, for the student's own
-    machine and the teacher.
+    message: without the numbers that were expected, fit for a graded hand-in; detail: the same with them, for the
+    student's own machine and the teacher; empty where there is no more to say.
     """
 
     credit: float
@@ -49,8 +50,8 @@ class Case(Protocol):
         """The module's answer."""
         ...
 
-    def judge(self, answer: Any, student: Module) -> Verdict:
-        """The answer, judged; the student's module may be asked again for a diagnosis."""
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        """The answer, judged. The student's module, where it is given, may be asked again for a diagnosis."""
         ...
 
 
@@ -80,7 +81,7 @@ def describe(function: Callable, arguments: Iterable[Any]) -> str:
     return ", ".join(parts)
 
 
-@dataclass
+@dataclass(eq=False)
 class Values:
     """The function gives the reference's values. `draw(rng)` yields its arguments."""
 
@@ -105,13 +106,19 @@ class _ValueCase:
     def ask(self, module: Module) -> Any:
         return getattr(module, self.check.function)(*_copied(self.arguments))
 
-    def judge(self, answer: Any, student: Module) -> Verdict:
-        expected = self.reference(*_copied(self.arguments))
-        problem = difference(answer, expected, self.check.tolerance)
-        return Verdict(0.0, problem, _beside(answer, expected)) if problem else Verdict(1.0)
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        problem = difference(answer, self.expected, self.check.tolerance)
+        if not problem:
+            return Verdict(1.0)
+        beside = _beside(answer, self.expected)
+        return Verdict(0.0, problem, f"{problem}\n{beside}" if beside else "")
+
+    @cached_property
+    def expected(self) -> Any:
+        return self.reference(*_copied(self.arguments))
 
 
-@dataclass
+@dataclass(eq=False)
 class Gradient:
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
@@ -147,16 +154,19 @@ class _GradientCase:
     def ask(self, module: Module) -> Any:
         return getattr(module, self.check.function)(*_copied((self.dy, *self.inputs)))
 
-    def judge(self, answer: Any, student: Module) -> Verdict:
-        expected = self.backward(*_copied((self.dy, *self.inputs)))
-        problem = difference(answer, expected, self.check.tolerance)
-        if not problem:
-            return Verdict(1.0)
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        problem = _named(answer, difference(answer, self.expected, self.check.tolerance), self.forward)
+        if not problem or student is None:
+            return Verdict(0.0, problem) if problem else Verdict(1.0)
         diagnosis, detail = _diagnosis(self.forward, getattr(student, self.check.function), self.inputs)
-        return Verdict(0.0, "\n".join([_named(answer, problem, self.forward), *diagnosis]), detail)
+        return Verdict(0.0, "\n".join([problem, *diagnosis]), detail)
+
+    @cached_property
+    def expected(self) -> Any:
+        return self.backward(*_copied((self.dy, *self.inputs)))
 
 
-@dataclass
+@dataclass(eq=False)
 class Derivation:
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
@@ -185,10 +195,10 @@ class _DerivationCase:
     seed: int
 
     def ask(self, module: Module) -> Any:
-        derivation = self._derivation()
-        return getattr(module, self.check.function)(derivation.upstream.copy(), dict(derivation.values))
+        values = {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in self.derivation.values.items()}
+        return getattr(module, self.check.function)(self.derivation.upstream.copy(), values)
 
-    def judge(self, answer: Any, student: Module) -> Verdict:
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
         from minitorch_cv.checks import CheckError, check_derivation
 
         def backward(dy: Any, values: Any) -> Any:
@@ -198,7 +208,7 @@ class _DerivationCase:
             report = check_derivation(self.steps, backward, self.inputs, seed=self.seed)
         except CheckError as error:
             return Verdict(0.0, str(error))
-        missing = [name for name in self._derivation().differentiable if f"d{name}" not in report.lines]
+        missing = [name for name in self.derivation.differentiable if f"d{name}" not in report.lines]
         missing += [line for line, verdict in report.lines.items() if verdict == "not given"]
         if report and not missing:
             return Verdict(1.0)
@@ -208,14 +218,15 @@ class _DerivationCase:
         headline = f"the first wrong line is {report.first_wrong}" if report.first_wrong else "lines are missing"
         return Verdict(credit, "\n".join([headline, *reasons, ", ".join(told)]), report.text())
 
-    def _derivation(self) -> Any:
-        from minitorch_cv.checks.derivation_values import Derivation as Values
+    @cached_property
+    def derivation(self) -> Any:
+        from minitorch_cv.checks.derivation_values import Derivation as DerivationValues
         from minitorch_cv.checks.forward_pass import forward_pass_of
 
-        return Values(forward_pass_of(self.steps), self.inputs, self.seed)
+        return DerivationValues(forward_pass_of(self.steps), self.inputs, self.seed)
 
 
-@dataclass
+@dataclass(eq=False)
 class FindsFaults:
     """The student's test accepts what is right and rejects each planted fault.
 
@@ -255,7 +266,7 @@ class _FaultCase:
             return False
         return answer is None or bool(answer)
 
-    def judge(self, answer: Any, student: Module) -> Verdict:
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
         accepts_right, accepts_wrong = answer
         if not accepts_right:
             return Verdict(0.0, "it rejects a backward that is right")

@@ -1,20 +1,35 @@
-"""Judges a student's module: the cases of an exercise, the credit for each, and the hint that the mistake deserves."""
+"""Judges a student's file: the cases of an exercise, the credit for each, and the hint that the mistake deserves.
+
+The file runs in processes of its own; expected values, references and seeds stay here. A check whose process has ended,
+by a limit or by the file's own doing, loses the cases that were left; the next check begins with a new process.
+"""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
 from minitorch_cv.course.runner.message import MessageError
+from minitorch_cv.course.sandbox import Ended, Ending, Limits, Sandbox
 from minitorch_cv.course.student import Failed, Missing, StudentModule
 
 NOT_WRITTEN = "not written yet"
+PUBLIC_SEED = 1
+"""Of the inputs that everybody sees; grading has a secret one."""
+
+RUNNER = Path(__file__).with_name("runner")
+
+
+class NotStarted(RuntimeError):
+    """The process ended before it had seen anything of the student's: this machine's fault, and nobody's points."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +45,16 @@ class JudgedCase:
 class Judgement:
     """What became of a hand-in of one exercise.
 
-    hints: of the mistakes that give the very answers that the student's functions gave; stopped: why not all cases were
-    judged.
+    hints: of the mistakes that give the very answers that the student's functions gave; endings: of processes that
+    ended before their time; failure: why the file could not be run at all; printed: the end of what it printed.
     """
 
     exercise: Exercise
     cases: list[JudgedCase] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
-    stopped: str = ""
+    endings: list[Ending] = field(default_factory=list)
+    failure: str = ""
+    printed: str = ""
 
     @property
     def score(self) -> float:
@@ -52,57 +69,132 @@ class Judgement:
     @property
     def is_written(self) -> bool:
         """Whether anything was there to be judged."""
-        return any(case.verdict.message != NOT_WRITTEN for case in self.cases)
+        return bool(self.failure) or any(case.verdict.message != NOT_WRITTEN for case in self.cases)
 
 
-def judge(exercise: Exercise, student: StudentModule, seed: int) -> Judgement:
-    """Asks for the answer to each case and judges it.
+def judge(
+    exercise: Exercise,
+    code: str,
+    sandbox: Sandbox,
+    seed: int = PUBLIC_SEED,
+    limits: Limits | None = None,
+    worker: int = 0,
+) -> Judgement:
+    """Asks the student's code for the answer to each case, and judges the answers.
 
-    The student's process may end at any time; what `student` raises then is passed on, with the cases judged so far in
-    its attribute `judgement`.
+    worker: distinguishes graders that work side by side. Nothing is raised for what the code does.
+    Raises NotStarted: no process can be had.
     """
     judgement = Judgement(exercise)
-    try:
-        student.load()
-    except Failed as failure:
-        judgement.stopped = f"the file cannot be run: {failure}"
-    except Exception as error:
-        error.judgement = judgement  # type: ignore[attr-defined]
-        raise
-    for check in exercise.checks:
-        cases = list(check.cases(exercise.reference, generator(seed, exercise.name, check.function)))
-        share = check.share / sum(other.share for other in exercise.checks) / len(cases)
-        if judgement.stopped:
-            judgement.cases += [JudgedCase(_title(check, case), share, Verdict(0.0, "not run")) for case in cases]
-            continue
-        answers: list[Any] = []
-        try:
+    shares = sum(check.share for check in exercise.checks)
+    with _Student(exercise, code, sandbox, limits or Limits(), worker, judgement) as student:
+        for check in exercise.checks:
+            cases = _cases(exercise, check, seed)
+            share = check.share / shares / len(cases)
+            answers: list[Any] = []
+            verdicts: list[Verdict] = []
             for case in cases:
-                answer, verdict = _judged(case, student)
+                # One diagnosis is enough: the next case mostly suffers from the same mistake.
+                diagnose = all(verdict.credit == 1.0 for verdict in verdicts)
+                answer, verdict = student.judged(case, diagnose)
                 answers.append(answer)
-                judgement.cases.append(JudgedCase(_title(check, case), share, verdict))
-        except Exception as error:
-            error.judgement = judgement  # type: ignore[attr-defined]
-            raise
-        mine = judgement.cases[len(judgement.cases) - len(cases) :]
-        if any(case.verdict.credit < 1.0 for case in mine):
-            judgement.hints += [m.hint for m in _recognised(exercise, cases, answers) if m.hint not in judgement.hints]
+                verdicts.append(verdict)
+            student.renew()
+            judgement.cases += [JudgedCase(_title(check, c), share, verdict) for c, verdict in zip(cases, verdicts)]
+            if any(verdict.credit < 1.0 for verdict in verdicts):
+                recognised = (mistake.hint for mistake in _recognised(exercise, cases, answers))
+                judgement.hints += [hint for hint in recognised if hint not in judgement.hints]
     return judgement
 
 
 _NOTHING = object()
+_NOT_RUN = Verdict(0.0, "not run: the process had ended")
 
 
-def _judged(case: Case, student: StudentModule) -> tuple[Any, Verdict]:
-    try:
-        answer = case.ask(student)
-        return answer, case.judge(answer, student)
-    except Failed as failure:
-        return _NOTHING, Verdict(0.0, NOT_WRITTEN if failure.is_stub else f"it raises {failure}")
-    except Missing as missing:
-        return _NOTHING, Verdict(0.0, str(missing))
-    except MessageError as error:
-        return _NOTHING, Verdict(0.0, str(error))
+class _Student:
+    """The student's module, in a process that is started when it is first asked, and again after it has ended."""
+
+    def __init__(
+        self, exercise: Exercise, code: str, sandbox: Sandbox, limits: Limits, worker: int, judgement: Judgement
+    ):
+        self.exercise, self.code, self.judgement = exercise, code, judgement
+        self.sandbox, self.limits, self.worker = sandbox, limits, worker
+        self.processes = ExitStack()
+        self.module: StudentModule | None = None
+        self.ended = False
+
+    def __enter__(self) -> _Student:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.processes.close()
+
+    def renew(self) -> None:
+        """A new check begins: a process that has ended is forgotten."""
+        self.ended = False
+
+    def judged(self, case: Case, diagnose: bool) -> tuple[Any, Verdict]:
+        """The answer to a case and what it is worth."""
+        if self.judgement.failure or self.ended:
+            return _NOTHING, Verdict(0.0, self.judgement.failure) if self.judgement.failure else _NOT_RUN
+        try:
+            module = self._loaded()
+            answer = case.ask(module)
+            return answer, case.judge(answer, module if diagnose else None)
+        except Failed as failure:
+            return _NOTHING, self._failed(failure)
+        except (Missing, MessageError) as error:
+            return _NOTHING, Verdict(0.0, str(error))
+        except Ended as ended:
+            self.ended, self.module = True, None
+            self.judgement.endings.append(ended.ending)
+            return _NOTHING, Verdict(0.0, ended.ending.student, ended.ending.teacher)
+
+    def _loaded(self) -> StudentModule:
+        if self.module is None:
+            files = {self.exercise.file: self.code.encode()}
+            process = self.sandbox.start(
+                RUNNER, files, packages=granted_packages(), limits=self.limits, worker=self.worker
+            )
+            self.processes.enter_context(process)
+            self.processes.callback(self._keep_printed, process)
+            module = StudentModule(process, self.exercise.reference)
+            try:
+                module.begin()
+            except Ended as ended:
+                raise NotStarted(f"{ended.ending.teacher} {process.printed[-1000:]}".rstrip()) from None
+            try:
+                module.load(self.exercise.file, self.exercise.about.imports)
+            except Failed as failure:
+                self.judgement.failure = f"the file cannot be run: {failure}"
+                raise
+            self.module = module
+        return self.module
+
+    def _keep_printed(self, process: Any) -> None:
+        self.judgement.printed += process.printed
+
+    def _failed(self, failure: Failed) -> Verdict:
+        if self.judgement.failure:
+            return Verdict(0.0, self.judgement.failure)
+        if failure.is_stub:
+            return Verdict(0.0, NOT_WRITTEN)
+        return Verdict(0.0, f"it raises {failure}")
+
+
+@lru_cache
+def granted_packages() -> dict[str, Path]:
+    """The folders of NumPy, which stand for themselves in the sandbox: nothing else of this environment is there."""
+    import numpy as np
+
+    folder = Path(np.__file__).parent
+    return {path.name: path for path in (folder, folder.with_name("numpy.libs")) if path.is_dir()}
+
+
+@lru_cache(maxsize=1024)
+def _cases(exercise: Exercise, check: Check, seed: int) -> list[Case]:
+    """The cases of a check. They are the same for every student, and so are kept, with what they expect."""
+    return list(check.cases(exercise.reference, generator(seed, exercise.name, check.function)))
 
 
 def _title(check: Check, case: Case) -> str:

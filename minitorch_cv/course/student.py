@@ -45,9 +45,13 @@ class StudentModule:
     def __init__(self, pipe: Pipe, reference: Any):
         self._pipe, self._reference = pipe, reference
 
-    def load(self) -> list[str]:
-        """Runs the file; the names that can be called."""
-        return self._ask({"load": True}, [])
+    def begin(self) -> None:
+        """Waits until the process is ready to load a file: an ending before is no fault of the student's."""
+        self._answer([])
+
+    def load(self, file: str, granted: Sequence[str]) -> None:
+        """Runs the file, which may import what is granted."""
+        self._ask({"load": file, "granted": list(granted)}, [])
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -64,6 +68,9 @@ class StudentModule:
 
     def _ask(self, request: dict[str, Any], functions: list[Callable]) -> Any:
         self._pipe.write(pack(request, functions))
+        return self._answer(functions)
+
+    def _answer(self, functions: list[Callable]) -> Any:
         while True:
             answer = unpack(self._pipe.read)
             if not isinstance(answer, dict):

@@ -97,7 +97,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: it is no dict
+            return {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is a damaged safetensors file, or of a type that NumPy lacks ({error})") from None
 

@@ -54,3 +54,18 @@ def test_nor_for_a_user_without_a_home(monkeypatch):
 
     monkeypatch.setattr(cache, "cache_root", lambda: homeless(Path("~")))
     assert cache.trusted_folder("compiled") is None
+
+
+def test_headers_are_found_wherever_they_lie(tmp_path):
+    (tmp_path / "deep").mkdir()
+    source = '#include <cmath>\n#include "deep/a.h"\n  #  include <b.h>\n// #include "c.h"\n'
+    texts = {
+        "deep/a.h": '#pragma once\n#include "d.h"\n#include "b.h"\n',
+        "deep/d.h": '#include "a.h"\n',
+        "b.h": "",
+        "c.h": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = cache.included(source, tmp_path)
+    assert found == {tmp_path / name: texts[name] for name in ("b.h", "deep/a.h", "deep/d.h")}

@@ -1,6 +1,8 @@
 """The exercises of lesson 08: what is broken is told as such, and what is mended is accepted."""
 
+import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +39,19 @@ def test_a_broken_kernel_is_told_by_its_kind(name):
     assert not verdict
     assert {finding.kind for finding in verdict.findings} == {KINDS[name]}
     assert verdict.complaints, "its results are right"
+    for complaint in verdict.complaints:
+        assert re.search(
+            r"\w+ = \d+: \w+ differs from .*; the first is \w+\[[\d, ]+\]: .*; order of threads: ", complaint
+        )
 
 
 def test_the_slow_kernel_is_right_and_slow():
     verdict = check("transpose")
     assert not verdict.findings
-    assert [" sectors of " in complaint for complaint in verdict.complaints] == [True, True]
+    assert verdict.complaints[0] == (
+        "rows = 64, columns = 32: its loads and stores take 2304 sectors of 32 bytes; x and y together have 512"
+    )
+    assert verdict.complaints[1].startswith("rows = 32, columns = 96: ")
 
 
 def test_every_exercise_is_tested():
@@ -60,7 +69,10 @@ def test_bank_conflicts_are_told(tmp_path):
     text = (SOLUTIONS / "transpose.cu").read_text(encoding="utf-8").replace("[32][33]", "[32][32]")
     (tmp_path / "mine.cu").write_text(text, encoding="utf-8")
     complaint, _ = check("transpose", tmp_path / "mine.cu").complaints
-    assert complaint == "128 requests of shared memory take 2112 wavefronts"
+    assert complaint == (
+        "rows = 64, columns = 32: 128 requests of shared memory take 2112 wavefronts, where one for each would do: "
+        "lanes want different words of the same bank"
+    )
 
 
 def test_the_command(tmp_path):
@@ -69,6 +81,8 @@ def test_the_command(tmp_path):
     )
     listed = run()
     assert listed.returncode == 0 and listed.stdout.startswith("race ")
+    (command,) = re.findall(r"^    python (.*) race my_race.cu$", listed.stdout, re.MULTILINE)
+    assert Path(*shlex.split(command)).samefile(SCRIPT)
     assert run("race").returncode == 1
     mended = run("race", str(SOLUTIONS / "race.cu"))
     assert (mended.returncode, mended.stdout) == (0, "nothing is wrong\n")

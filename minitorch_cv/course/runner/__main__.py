@@ -1,7 +1,9 @@
 """The process in which a student's file runs: it answers calls of the file's functions, one at a time.
 
-    python -I runner FILE GRANTED...
+    python runner FILES [PACKAGES]
 
+FILES: the folder of the file; PACKAGES: a folder of modules besides the standard library. The first request says which
+file it is, and what it may import.
 Requests come on standard input, answers go to what was standard output; what the file prints goes to standard error.
 The process knows the inputs of the call at hand and nothing of what is expected: the judge, outside, compares.
 """
@@ -15,10 +17,13 @@ import types
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+if len(sys.argv) > 2 and sys.argv[2]:
+    sys.path.append(sys.argv[2])
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from message import MessageError, pack, unpack  # pyright: ignore[reportMissingImports]
 
 sys.path.pop(0)
+import numpy as np
 
 MOST_TEXT = 2_000  # characters of an exception's message
 
@@ -90,8 +95,6 @@ def told(error: BaseException, path: str) -> dict[str, Any]:
 
 def answer(names: dict[str, Any], request: dict[str, Any], path: str) -> dict[str, Any]:
     """The answer to one call."""
-    import numpy as np
-
     function = names.get(request["call"])
     if not callable(function):
         return {"missing": request["call"]}
@@ -106,20 +109,23 @@ def answer(names: dict[str, Any], request: dict[str, Any], path: str) -> dict[st
     return {"value": value, "changed": changed}
 
 
-def main(path: str, granted: list[str]) -> None:
+def main(files: str) -> None:
     """Answers until there is nothing more to answer."""
-    sys.stdout.flush()
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what the file prints is no answer
+    nothing, end = os.pipe()  # and nothing is to be read
+    os.close(end)
+    os.dup2(nothing, 0)
     names: dict[str, Any] = {}
+    path = ""
+    channel.send({"value": "ready"})  # what goes wrong before is no fault of the file
     while True:
         request = channel.receive()
         if "load" in request:
+            path = os.path.join(files, request["load"])
             try:
-                names = load(path, granted)
-                reply: dict[str, Any] = {"value": sorted(name for name in names if callable(names[name]))}
+                names = load(path, request["granted"])
+                reply: dict[str, Any] = {"value": None}
             except BaseException as error:
                 reply = told(error, path)
         else:
@@ -133,4 +139,4 @@ def main(path: str, granted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1])

@@ -58,7 +58,28 @@ extern "C" __global__ void copy_off_its_alignment(const float* x, float* y) {
     y[threadIdx.x] = 0.0f;
 }
 
+__device__ __noinline__ float sum_of_all_below(const float* x, int i) {
+    volatile float kept = x[i % 64];
+    return sum_of_all_below(x, i + 1) + kept;
+}
+extern "C" __global__ void calls_itself_without_end(const float* x, float* y) {  // mistake: calls_itself_without_end
+    y[threadIdx.x] = threadIdx.x == 5 ? sum_of_all_below(x, 0) : 0.0f;
+}
+
+extern "C" __global__ void too_much_local_memory(const float* x, float* y) {  // mistake: too_much_local_memory
+    float local[1 << 20];
+    for (int i = 0; i < 1 << 20; ++i) local[i] = x[i % 64];
+    y[threadIdx.x] = local[(int)x[threadIdx.x]];
+}
+
 // ---- no mistakes
+
+extern "C" __global__ void much_local_memory(const float* x, float* y) {
+    float local[127 << 10];
+    for (int i = 0; i < 127 << 10; ++i) local[i] = x[threadIdx.x] + i;
+    __syncthreads();
+    y[threadIdx.x] = local[(int)x[threadIdx.x]];
+}
 
 extern "C" __global__ void turned_round(const float* x, float* y) {
     extern __shared__ float s[];  // as CUDA C++ writes it

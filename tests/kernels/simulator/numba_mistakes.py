@@ -139,6 +139,22 @@ def written_behind_the_fence_of_blocks(x, y, count):
             y[1 + cuda.blockIdx.x] = y[0]  # BUG: race
 
 
+def blocks_fenced_before_their_lanes_met(x, y, results, count):
+    results[cuda.grid(1)] = x[cuda.threadIdx.x]
+    if cuda.laneid == 0:
+        cuda.threadfence()
+    cuda.syncwarp()
+    if cuda.laneid == 0 and cuda.atomic.add(count, 0, 1) == 2 * cuda.gridDim.x - 1:
+        for i in range(64 * cuda.gridDim.x):
+            y[0] += results[i]  # BUG: race
+
+
+def added_to_what_was_never_written(x, y):
+    sums = cuda.shared.array(64, float32)
+    sums[cuda.threadIdx.x] += x[cuda.threadIdx.x]  # BUG: uninitialised-read
+    y[cuda.threadIdx.x] = sums[cuda.threadIdx.x]
+
+
 def only_half_counts(x, y):
     if cuda.threadIdx.x < 32:
         y[cuda.threadIdx.x] = cuda.syncthreads_count(x[cuda.threadIdx.x] > 3)  # BUG: divergent-barrier
@@ -196,6 +212,30 @@ def right_last_block(x, y, parts, count):
     if last[0] and cuda.threadIdx.x < 2:
         for block in range(cuda.gridDim.x):
             y[cuda.threadIdx.x] += parts[block]
+
+
+def right_last_warp_of_blocks(x, y, results, count):
+    results[cuda.grid(1)] = x[cuda.threadIdx.x]
+    cuda.syncwarp()
+    before = 0
+    if cuda.laneid == 0:
+        cuda.threadfence()  # for the whole warp
+        before = cuda.atomic.add(count, 0, 1)
+    cuda.syncwarp()
+    if cuda.shfl_sync(ALL, before, 0) == 2 * cuda.gridDim.x - 1:
+        for i in range(cuda.laneid, 64 * cuda.gridDim.x, 32):
+            y[cuda.laneid] += results[i]
+
+
+def right_part_of_a_block(x, y, parts, results, count):
+    if cuda.threadIdx.x == 32:
+        parts[cuda.blockIdx.x] = x[1 + cuda.blockIdx.x]
+        cuda.threadfence()
+    results[cuda.grid(1)] = 1.0  # of no interest to the other blocks, and not behind a fence
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0 and cuda.atomic.add(count, 0, 1) == cuda.gridDim.x - 1:
+        for block in range(cuda.gridDim.x):
+            y[0] += parts[block]
 
 
 def right_votes(x, y):

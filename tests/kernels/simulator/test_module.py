@@ -1,5 +1,6 @@
 """The simulator: mistakes that stop a kernel are told with block, thread, file and line; right kernels compute."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from minitorch_cv.kernels.simulator import module
 from minitorch_cv.kernels.simulator.module import KernelError, SimulatedModule
+from minitorch_cv.kernels.simulator.watched import WatchedModule
 
 SOURCE = Path(__file__).with_name("mistakes.cu")
 LINES = {
@@ -40,6 +42,8 @@ def floats(n):
         ("not_in_its_mask", "a lane is not in the mask that it passes"),
         ("never_waited_for", "cp.async is still under way at the end of the kernel"),
         ("copy_off_its_alignment", "cp.async of 16 bytes from or to an address that is no multiple of 16"),
+        ("calls_itself_without_end", "a thread needs more than 512 KB of local memory, or calls itself without end"),
+        ("too_much_local_memory", "a thread needs more than 512 KB of local memory, or calls itself without end"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(kernels, kernel, message):
@@ -66,6 +70,17 @@ def test_behind_a_mistake_the_next_launch_is_right(kernels):
         kernels.launch("early_exit", (1,), (64,), [x, y])
     kernels.launch("turned_round", (1,), (64,), [x, y], shared_bytes=256)
     np.testing.assert_array_equal(y, x[::-1])
+
+
+def test_half_a_megabyte_of_local_memory_is_there(kernels):
+    x, y = np.arange(64, dtype=np.float32), floats(64)
+    for _ in range(2):
+        with pytest.raises(KernelError):
+            kernels.launch("calls_itself_without_end", (1,), (64,), [x, y])
+        kernels.launch("much_local_memory", (2,), (64,), [x, y])
+        np.testing.assert_array_equal(y, 2 * x)
+    seen = WatchedModule(SOURCE).launch("calls_itself_without_end", (1,), (64,), [x, y])
+    assert [(f.kind, f.line) for f in seen.findings] == [("out-of-bounds", LINES["calls_itself_without_end"])]
 
 
 def test_shared_memory_is_nan_before_each_block(kernels):
@@ -168,6 +183,32 @@ def test_a_source_that_does_not_compile(tmp_path):
     with pytest.raises(KernelError, match=r"(?s)wrong.cu does not compile:.*wrong.cu:2:12: error: .*z") as caught:
         SimulatedModule(path)
     assert "simulator" not in str(caught.value).partition("error")[0]
+
+
+def test_a_header_that_changes_is_compiled_anew(tmp_path):
+    (tmp_path / "deep").mkdir()
+    header, path = tmp_path / "deep" / "number.h", tmp_path / "kernels" / "k.cu"
+    path.parent.mkdir()
+    path.write_text(
+        '#include "../deep/number.h"\nextern "C" __global__ void k(float* y) { y[0] = NUMBER; }\n', encoding="utf-8"
+    )
+    for number in (3, 5):
+        header.write_text(f"#define NUMBER {number}\n", encoding="utf-8")
+        y = floats(1)
+        SimulatedModule(path).launch("k", (1,), (1,), [y])
+        assert y[0] == number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX permissions")
+def test_a_library_is_not_taken_from_where_others_write(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINITORCH_CV_CACHE", str(tmp_path))
+    path = tmp_path / "k.cu"
+    path.write_text('extern "C" __global__ void k(float* y) { y[0] = 1.0f; }\n', encoding="utf-8")
+    kept = Path(SimulatedModule(path).library._name)
+    assert kept.parent == tmp_path / "simulator"
+    kept.parent.chmod(0o777)
+    for _ in range(2):
+        assert Path(SimulatedModule(path).library._name).parent not in (kept.parent, tmp_path)
 
 
 def test_without_a_compiler_the_package_is_named(monkeypatch):

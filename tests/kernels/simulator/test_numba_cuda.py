@@ -39,6 +39,7 @@ def run(name, order):
         "x": np.arange(64, dtype=np.float32),
         "y": np.zeros(64, np.float32),
         "parts": np.zeros(4, np.float32),
+        "results": np.zeros(192, np.float32),
         "count": np.zeros(1, np.int32),
         "pixels": np.full(64, 200, np.uint8),
         "sums": np.zeros(2, np.int16),

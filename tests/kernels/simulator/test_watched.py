@@ -17,6 +17,10 @@ try:
 except RuntimeError as error:
     pytest.skip(str(error), allow_module_level=True)
 
+CLANG = "clang" in Path(module.compiler()).name
+NOT_BY_CLANG = {"vector_off_its_alignment", "right_large_elements"} if CLANG else set()
+"""What clang's instrumentation does not tell of: the README says so."""
+
 
 def marked(mark):
     """{kernel: (line, what the mark says)}; a template's mark counts for the kernel that follows it."""
@@ -46,6 +50,8 @@ def kernels(request):
 
 def observe(kernels, kernel, size=256):
     """Two blocks for what concerns blocks, else one."""
+    if kernel in NOT_BY_CLANG:
+        pytest.skip("clang does not instrument this")
     given = {
         "x": np.arange(size, dtype=np.float32),
         "y": np.zeros(size, np.uint8 if kernel == "right_bytes" else np.float32),
@@ -157,7 +163,7 @@ def test_conflicts_of_banks(kernels, pitch, wavefronts):
 
 
 def test_a_float4_is_one_request(kernels):
-    if "clang" in Path(module.compiler()).name:
+    if CLANG:
         pytest.skip("clang splits a float4 in four before it instruments")
     x, y = np.zeros((64, 4), np.float32), np.zeros((64, 4), np.float32)
     seen = kernels.launch("as_vectors", (1,), (64,), [x, y])

@@ -1,5 +1,7 @@
 // Kernels with one mistake each, at the line that is marked, and kernels without one that look as if they had.
 
+extern __shared__ __align__(sizeof(float4)) float of_the_file[];
+
 // ---- mistakes
 
 extern "C" __global__ void neighbours_without_a_barrier(const float* x, float* y) {
@@ -61,6 +63,16 @@ extern "C" __global__ void acquired_before_it_was_written(float* y, unsigned* co
     if (threadIdx.x == 63) *y = *parts;  // BUG: race
 }
 
+extern "C" __global__ void block_fenced_before_its_lanes_met(const float* x, float* y, float* parts, unsigned* count) {
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    if (threadIdx.x % 32 == 0) __threadfence();
+    __syncwarp();
+    unsigned before = 0;
+    if (threadIdx.x % 32 == 0) before = atomicAdd(count, 1);
+    if (before == 3)
+        for (int i = 0; i < 128; ++i) y[0] += parts[i];  // BUG: race
+}
+
 extern "C" __global__ void plain_beside_atomic(float* y) {
     __shared__ float sum;
     if (threadIdx.x == 0) sum = 0.0f;
@@ -74,6 +86,19 @@ extern "C" __global__ void never_written(const float* x, float* y) {
     tile[threadIdx.x] = x[threadIdx.x];
     __syncthreads();
     y[threadIdx.x] = tile[threadIdx.x + 1];  // BUG: uninitialised-read
+}
+
+extern "C" __global__ void added_to_what_was_never_written(const float* x, float* y) {
+    __shared__ float sums[64];
+    sums[threadIdx.x] += x[threadIdx.x];  // BUG: uninitialised-read
+    y[threadIdx.x] = sums[threadIdx.x];
+}
+
+extern "C" __global__ void counted_from_what_was_never_written(float* y) {
+    __shared__ unsigned sum;
+    atomicAdd(&sum, 1);  // BUG: uninitialised-read
+    __syncthreads();
+    y[threadIdx.x] = sum;
 }
 
 extern "C" __global__ void one_too_far(const float* x, float* y) {
@@ -103,8 +128,29 @@ extern "C" __global__ void too_little_dynamic(const float* x, float* y) {
     y[threadIdx.x] = s[threadIdx.x];
 }
 
+extern "C" __global__ void too_little_for_the_file(const float* x, float* y) {
+    of_the_file[threadIdx.x] = x[threadIdx.x];  // BUG: out-of-bounds
+    __syncthreads();
+    y[threadIdx.x] = of_the_file[threadIdx.x];
+}
+
 extern "C" __global__ void atomic_too_far(float* y) {
     atomicAdd(&y[64 + threadIdx.x], 1.0f);  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void set_too_far(float* y, int bits) {
+    if (threadIdx.x == 0) memset(y, 0, 257 * sizeof(float) * bits);  // BUG: out-of-bounds
+}
+
+extern "C" __global__ void set_without_a_barrier(float* y) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) memset(tile, 0, sizeof tile);
+    y[threadIdx.x] = tile[threadIdx.x];  // BUG: race
+}
+
+extern "C" __global__ void copied_before_it_was_written(float* y, int bits) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) std::memcpy(y, tile, sizeof(float) * bits);  // BUG: uninitialised-read
 }
 
 extern "C" __global__ void vector_off_its_alignment(const float* x, float* y) {
@@ -179,6 +225,42 @@ extern "C" __global__ void right_last_block(const float* x, float* y, float* par
         for (int b = 0; b < gridDim.x; ++b) y[threadIdx.x] += parts[b * blockDim.x + threadIdx.x];
 }
 
+extern "C" __global__ void right_last_warp_of_blocks(const float* x, float* y, float* parts, unsigned* count) {
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    __syncwarp();
+    unsigned before = 0;
+    if (threadIdx.x % 32 == 0) {
+        __threadfence();  // for the whole warp
+        before = atomicAdd(count, 1);
+    }
+    __syncwarp();
+    before = __shfl_sync(0xffffffffu, before, 0);
+    if (before == 2 * gridDim.x - 1)
+        for (int i = threadIdx.x % 32; i < 128; i += 32) y[threadIdx.x % 32] += parts[i];
+}
+
+extern "C" __global__ void right_part_of_a_block(const float* x, float* y, float* parts, unsigned* count) {
+    if (threadIdx.x == 32) {
+        parts[blockIdx.x] = x[1 + blockIdx.x];
+        __threadfence();
+    }
+    y[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f;  // of no interest to the other block, and not behind a fence
+    __syncthreads();
+    if (threadIdx.x == 0 && atomicAdd(count, 1) == 1) y[blockIdx.x * blockDim.x] = parts[0] + parts[1];
+}
+
+extern "C" __global__ void right_words_of_c(const float* x, float* y, int rows) {
+    __shared__ float tile[64];
+    if (threadIdx.x == 0) {
+        memset(tile, 0, rows % 64 * sizeof(float));
+        memcpy(&tile[63], &x[63], sizeof(float));
+    }
+    __syncthreads();
+    float own;
+    std::memmove(&own, &tile[threadIdx.x], sizeof own);
+    y[threadIdx.x] = own + 1.0f;
+}
+
 extern "C" __global__ void right_bytes(unsigned char* y) {
     __shared__ unsigned char flags[64];
     flags[threadIdx.x] = threadIdx.x % 2;  // neighbours in one word
@@ -196,6 +278,13 @@ extern "C" __global__ void right_reuse(const float* x, float* y) {
     words[threadIdx.x] = threadIdx.x;
     __syncthreads();
     y[threadIdx.x] = v + words[63 - threadIdx.x];
+}
+
+__device__ float turned_round_of_the_file() { return of_the_file[31 - threadIdx.x % 32]; }
+extern "C" __global__ void right_for_the_file(const float* x, float* y) {
+    if (threadIdx.x < 32) of_the_file[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = turned_round_of_the_file() + reinterpret_cast<float4*>(of_the_file + 4)->x;
 }
 
 extern "C" __global__ void right_vectors(const float4* x, float4* y) {
@@ -223,7 +312,7 @@ extern "C" __global__ void right_large_elements(const float* x, float* y) {
     y[threadIdx.x] = s[1].v[threadIdx.x % 40];
 }
 
-extern "C" __global__ void __launch_bounds__(16 * 16) right_bounds(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
+extern "C" __global__ void __launch_bounds__((4 + (4)) * 16, 1) right_bounds(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x]; }
 
 // ---- counted
 

@@ -1,0 +1,76 @@
+"""A course for a class: what the students get, and what the teacher keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minitorch_cv.course.exercise import Exercise, all_exercises
+from minitorch_cv.course.handout import COURSE_FILE, CourseError, read_course, save_text, write_folder
+
+STUDENT, TEACHER = "student", "teacher"
+EXERCISES = "exercises"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What hand-ins are graded by: the teacher's own copies of the exercises, and the secret seed of the inputs."""
+
+    name: str
+    seed: int
+    exercises: Sequence[Exercise]
+
+    @classmethod
+    def read(cls, folder: Path) -> Course:
+        """The teacher's folder.
+
+        Raises CourseError: it is none, or an exercise in it is not what was handed out.
+        """
+        content = read_course(folder)
+        if not isinstance(seed := content.get("seed"), int):
+            raise CourseError(f"{folder} is the students' folder: hand-ins are graded by the one called {TEACHER}")
+        exercises = all_exercises(folder / EXERCISES)
+        there = {exercise.name: exercise for exercise in exercises}
+        for name, pinned in content["exercises"].items():
+            if name not in there:
+                raise CourseError(f"{folder / EXERCISES / name}.py is missing")
+            if (version := there[name].version) != pinned["version"]:
+                raise CourseError(
+                    f"{folder / EXERCISES / name}.py has been changed since it was handed out (version "
+                    f"{pinned['version']}, now {version}): take the change back, or release the course anew"
+                )
+        return cls(content["course"], seed, [there[name] for name in content["exercises"]])
+
+    @property
+    def version(self) -> str:
+        """Changes where the seed or an exercise changes."""
+        parts = [self.name, str(self.seed), *(f"{exercise.name} {exercise.version}" for exercise in self.exercises)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def release(
+    folder: Path, exercises: Sequence[Exercise], name: str, notebooks: bool = False, seed: int | None = None
+) -> tuple[Path, Path]:
+    """Writes `student/`, without solutions, and `teacher/`, which only its owner can enter.
+
+    seed: of the hidden inputs; drawn where it is None.
+    Returns the two folders.
+    Raises CourseError: there is a teacher's folder already, whose seed would be lost.
+    """
+    student, teacher = folder / STUDENT, folder / TEACHER
+    if (teacher / COURSE_FILE).exists():
+        raise CourseError(f"{teacher} is there already, and hand-ins may have been graded by it; take another folder")
+    write_folder(student, exercises, name, notebooks=notebooks)
+    (teacher / EXERCISES).mkdir(parents=True, exist_ok=True)
+    os.chmod(teacher, 0o700)
+    for exercise in exercises:
+        shutil.copyfile(exercise.path, teacher / EXERCISES / exercise.path.name)
+    content = {**read_course(student), "seed": secrets.randbits(63) if seed is None else seed}
+    save_text(teacher / COURSE_FILE, json.dumps(content, indent=2) + "\n")
+    return student, teacher

@@ -1,0 +1,173 @@
+"""Grading: what a hand-in is worth, whatever else it does, and grading on from where it was stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from minitorch_cv.course import judge as judge_module
+from minitorch_cv.course.exercise import find_exercise
+from minitorch_cv.course.grade import LIMITS, grade, grade_exercise, grade_handin
+from minitorch_cv.course.handin import Handin
+from minitorch_cv.course.handout import CourseError
+from minitorch_cv.course.release import Course, release
+from minitorch_cv.course.results import load_result, result_to_json
+from minitorch_cv.course.sandbox import Sandbox, Unavailable
+
+NAMES = ("max_pool2d_backward", "receptive_field", "find_faults_linear", "batch_norm_line_by_line")
+EXERCISES = [find_exercise(name) for name in NAMES]
+SOLUTIONS = {exercise.file: exercise.solution.encode() for exercise in EXERCISES}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    try:
+        return Sandbox.find()
+    except Unavailable as reason:
+        pytest.skip(f"no sandbox here: {reason}")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    _, teacher = release(tmp_path_factory.mktemp("course"), EXERCISES, "tests", seed=11)
+    return teacher
+
+
+def status_of(result):
+    return {entry.exercise: entry.status for entry in result.exercises}
+
+
+def test_solutions_have_full_marks_and_stubs_nothing(course, sandbox):
+    read = Course.read(course)
+    full = grade_handin(read, Handin("full", SOLUTIONS, []), sandbox, 0)
+    assert status_of(full) == dict.fromkeys(NAMES, "full")
+    assert full.score == full.points == 16
+    stubs = {exercise.file: exercise.stub.encode() for exercise in EXERCISES}
+    nothing = grade_handin(read, Handin("nothing", stubs, []), sandbox, 0)
+    assert status_of(nothing) == dict.fromkeys(NAMES, "not written")
+    assert nothing.score == 0
+    assert grade_handin(read, Handin("empty", {}, []), sandbox, 0).score == 0
+
+
+HOSTILE = {
+    "an endless loop": ("while True: pass", "ended"),
+    "os._exit": ("import os; os._exit(0)", "wrong"),  # the import is not granted
+    "an exit": ("raise SystemExit(0)", "wrong"),
+    "64 GB": ("np.ones((1 << 33,))", "wrong"),
+    "a patched NumPy": ("np.abs = np.array_equal = lambda *a, **k: True; return np.zeros_like(x)", "wrong"),
+    "a printed score": ("print('score: 4 of 4'); return np.zeros_like(x)", "wrong"),
+    "1 GB printed": ("[print('x' * 2**20) for _ in range(1024)]", "ended"),
+    "a forged answer": ("__builtins__['open'](1, 'wb').write(b'x' * 100)", "wrong"),
+    "an object": ("return object()", "wrong"),
+    "a string": ("return 'right'", "wrong"),
+    "a ragged list": ("return [[1.0], [2.0, 3.0]]", "wrong"),
+    "NaN": ("return np.full_like(x, np.nan)", "wrong"),
+    "an import of torch": ("import torch", "wrong"),
+    "an import of ours": ("import minitorch_cv", "wrong"),
+    "ours by the back door": ("__builtins__['__import__'].__closure__[1].cell_contents('minitorch_cv')", "wrong"),
+    "the process killed": ("np.ctypeslib.ctypes.CDLL(None).kill(0, 9)", "ended"),
+    "recursion": ("f = lambda: f(); f()", "wrong"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_code_loses_its_own_points_alone(what, course, sandbox):
+    body, expected = HOSTILE[what]
+    exercise = EXERCISES[0]
+    code = exercise.stub.replace('raise NotImplementedError("yours to write")', body)
+    assert code != exercise.stub
+    read = Course.read(course)
+    result = grade_exercise(read, exercise, code.encode(), sandbox, 3)
+    assert (result.status, result.score) == (expected, 0), result
+    after = grade_exercise(read, EXERCISES[1], SOLUTIONS["receptive_field.py"], sandbox, 3)
+    assert after.status == "full"
+
+
+def test_a_poisoned_reference_shows_that_the_student_s_module_is_what_ran(course, sandbox, monkeypatch):
+    read = Course.read(course)
+    exercise = read.exercises[0]
+    monkeypatch.setattr(exercise.reference, "max_pool2d_backward", lambda dy, x, size, stride: np.zeros_like(x))
+    judge_module._cases.cache_clear()
+    assert grade_exercise(read, exercise, SOLUTIONS[exercise.file], sandbox, 0).status != "full"
+    judge_module._cases.cache_clear()
+
+
+def test_grading_again_changes_nothing_and_grades_nothing(course, sandbox, tmp_path):
+    handins = tmp_path / "handins"
+    (handins / "ada" / "deep").mkdir(parents=True)
+    (handins / "ada" / "deep" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    with zipfile.ZipFile(handins / "bob.zip", "w") as archive:
+        archive.writestr("../max_pool2d_backward.py", SOLUTIONS["max_pool2d_backward.py"])
+        archive.writestr("numpy.py", "raise SystemExit")
+        archive.writestr("work/receptive_field.py", SOLUTIONS["receptive_field.py"])
+    paths = sorted(handins.iterdir())
+    first = {one.result.student: one for one in grade(course, paths, tmp_path / "out", 2, sandbox)}
+    assert {name: one.result.score for name, one in first.items()} == {"ada": 2, "bob": 2}
+    assert all(one.fresh for one in first.values())
+    texts = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    again = list(grade(course, paths, tmp_path / "out", 2, sandbox))
+    assert not any(one.fresh for one in again)
+    anew = list(grade(course, paths, tmp_path / "out", 1, sandbox, again=True))
+    assert all(one.fresh for one in anew)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == texts
+    assert all(result_to_json(load_result(one.path)) == result_to_json(one.result) for one in anew)
+
+
+def test_two_hand_ins_of_one_name_are_refused(course, sandbox, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "ada").mkdir(parents=True)
+    with pytest.raises(ValueError, match="have the same name"):
+        list(grade(course, [tmp_path / "a" / "ada", tmp_path / "b" / "ada"], tmp_path / "out", 1, sandbox))
+
+
+def test_a_changed_exercise_is_refused(tmp_path):
+    _, teacher = release(tmp_path, EXERCISES[:2], "changed")
+    path = teacher / "exercises" / "receptive_field.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"receptive_field\.py has been changed since it was handed out"):
+        Course.read(teacher)
+    with pytest.raises(CourseError, match="is there already"):
+        release(tmp_path, EXERCISES[:2], "changed")
+
+
+def test_the_hand_out_holds_no_solution_and_no_seed(tmp_path):
+    student, teacher = release(tmp_path, EXERCISES, "tests", seed=123456789)
+    for path in student.rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert "123456789" not in text
+            assert "begin solution" not in text and "mistakes" not in text and "def draw" not in text
+            assert not any(exercise.solution in text for exercise in EXERCISES)
+    assert os.stat(teacher).st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on(course, sandbox, tmp_path):
+    handins = tmp_path / "handins"
+    for number in range(12):
+        (handins / f"student{number}").mkdir(parents=True)
+        (handins / f"student{number}" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "minitorch_cv", "course", "grade", *map(str, sorted(handins.iterdir()))]
+    command += ["--course", str(course), "--results", str(out), "--jobs", "2"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(out.glob("student*.json"))) < 3:
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in out.glob("student*.json")}
+    assert 3 <= len(kept) < 12
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("as before") == len(kept)
+    assert len(list(out.glob("student*.json"))) == 12
+    assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_limits_of_grading_are_those_that_are_stated():
+    assert LIMITS.seconds == 10 and LIMITS.processor_seconds == 30
