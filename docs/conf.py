@@ -85,7 +85,11 @@ if LESSON_MODE:
         for path in (HERE.parent / part).rglob("*")
         if path.suffix in (".py", ".cu", ".h")
     ]
-    nb_execution_cache_path = str(HERE / "_build" / f"lessons-{LESSON_MODE}-{kept.digest_of(sources)}")
+    results = HERE / "_build" / f"lessons-{LESSON_MODE}-{kept.digest_of(sources)}"
+    for older in results.parent.glob(f"lessons-{LESSON_MODE}-*"):
+        if older != results:
+            shutil.rmtree(older)
+    nb_execution_cache_path = str(results)
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

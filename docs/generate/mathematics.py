@@ -118,7 +118,7 @@ def _formal(tokens: list[Token], i: int) -> bool:
     token = tokens[i]
     before = tokens[i - 1] if i else None
     after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if token.kind == "command":
+    if token.kind == "command" or (token.kind == "name" and before is not None and before.kind == "command"):
         return True
     if token.kind == "number":  # but no year, nor the number of a preprint
         return len(token.text) < 4 or any(t is not None and t.operator for t in (before, after))

@@ -38,6 +38,7 @@ def write_benchmarks(folder: Path) -> None:
     for figure in results.glob("*.png"):
         shutil.copy(figure, folder)
     method = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    method = re.sub(r"\A# .+\n", "# How it is measured\n", method)
     (folder / "method.md").write_text(relinked(method, ROOT / "benchmarks"), encoding="utf-8")
     tree = [
         "# Benchmarks",
