@@ -6,8 +6,8 @@ r"""Docstrings in reStructuredText, which Sphinx reads: ours are written for a t
     x, y: an argument
         and a second line
 
-become lists of fields; formulae are set as mathematics (see `mathematics.py`); `names` become code, and links where
-the reference has a page for them; lists, examples and indented blocks stay what they are.
+become lists of fields; formulae are set as mathematics (see `words.py` and `mathematics.py`); `names` become code, and
+links where the reference has a page for them; lists, examples and indented blocks stay what they are.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from . import mathematics
-from .mathematics import Token
+from . import words
+from .mathematics import latex_pieces
+from .words import Token
 
 Names = Callable[[str], "str | None"]
 
@@ -121,7 +122,7 @@ def _dedented(lines: list[str]) -> list[str]:
 
 def _formulae(text: str, names: Names | None) -> list[str]:
     """A line for each statement of a text in which formulae stand."""
-    return [_mixed(clause, names) for clause in _clauses(mathematics.tokens_of(text))]
+    return [_mixed(clause, names) for clause in _clauses(words.tokens_of(text))]
 
 
 def _sentence(text: str, names: Names | None) -> str:
@@ -136,7 +137,7 @@ def _clauses(tokens: list[Token]) -> Iterator[list[Token]]:
         current.append(token)
         following = tokens[i + 1 : i + 4]
         # `, db = dy`, `, y[n] = ...`; not `, x = 0 outside`, which belongs to what stands before.
-        named = len(following) > 2 and following[0].kind == "name" and not mathematics.is_prose(following[0])
+        named = len(following) > 2 and following[0].kind == "name" and not words.is_prose(following[0])
         equation = named and any(t.text == "=" for t in following[1:3])
         trivial = len(following) > 2 and following[1].text == "=" and following[2].text == "0"
         if token.text == ";" or (token.text == "," and equation and not trivial):
@@ -149,18 +150,16 @@ def _clauses(tokens: list[Token]) -> Iterator[list[Token]]:
 def _mixed(tokens: list[Token], names: Names | None) -> str:
     """Words and formulae."""
     found = ""
-    for formal, run in mathematics.told_apart(tokens):
+    for formal, run in words.told_apart(tokens):
         if formal:
             gap = " " if run[0].spaced else r"\ "
-            found += "".join(
-                f"{gap if i == 0 else ' '}:math:`{piece}`" for i, piece in enumerate(mathematics.latex_pieces(run))
-            )
+            found += "".join(f"{gap if i == 0 else ' '}:math:`{piece}`" for i, piece in enumerate(latex_pieces(run)))
             found += r"\ "
             continue
         for token in run:
             found += " " if token.spaced else ""
             if token.kind == "group":
-                closing = mathematics.CLOSING[token.text]
+                closing = words.CLOSING[token.text]
                 found += rf"{token.text}\ {_mixed(list(token.inside), names)}\ {closing}"
             elif (token.kind == "name" and "_" in token.text) or "=" in token.text:
                 found += f"``{token.text}``"

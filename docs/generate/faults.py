@@ -37,6 +37,11 @@ def count(operation: str) -> int:
     return sum(found.outcome != NO_CHANGE for found in _of(operation))
 
 
+def caught(operation: str) -> int:
+    """How many of them a check catches."""
+    return sum(found.outcome == CAUGHT for found in _of(operation))
+
+
 def _row(operation: str) -> list[str]:
     found = _of(operation)
     outcomes = Counter(planting.outcome for planting in found)

@@ -37,7 +37,7 @@ def _index(stems: list[str]) -> str:
     for family in catalogue.families():
         for name in family.names:
             for body in catalogue.bodies_of(name):
-                path = ROOT / (body.module.removeprefix("minitorch_cv.").replace(".", "/") + ".py")
+                path = catalogue.source_of(body.module)
                 bound = "twice the portable" if body.error_bound is None else f"{body.error_bound:g}"
                 lines.append(
                     f"| {{py:func}}`{name} <{catalogue.qualified(name)}>` | {body.device} | {', '.join(body.dtypes)} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from minitorch_cv import data, models, nn, ops, optim, training, viz, weights
 
@@ -33,30 +32,38 @@ def target_of(name: str) -> str | None:
     return None
 
 
-def fields_of(what: str, name: str, obj: Any) -> tuple[str, str]:
+def fields_of(what: str, name: str, text: str) -> tuple[str, str]:
     """(the docstring without its lines `Lesson:` and `Kernel:`, fields with links in their place)."""
-    text = "\n".join(obj) if isinstance(obj, list) else obj
     stays = re.sub(r"^\s*(Lesson|Kernel): +.*\n?", "", text, flags=re.MULTILINE)
-    operation = name.rpartition(".")[2] if what == "function" and name.startswith("minitorch_cv.ops.") else ""
-    lessons = [f":doc:`/{path.removesuffix('.py')}`" for path in catalogue.named_in(text, "Lesson")]
-    rows = []
-    if operation:
-        derive, use = catalogue.lessons_of(operation)
-        lessons = [f":doc:`/lessons/{lesson.name}`" for lesson in derive]
-        lessons += [f":doc:`/lessons/{lesson.name}` (uses it)" for lesson in use]
-    rows.append(("Lesson", lessons))
-    kernels = [catalogue.ROOT / path for path in catalogue.named_in(text, "Kernel")]
-    # CUDA sources have their launching code beside them; the manifest may know bodies that no line names.
-    for body in catalogue.bodies_of(operation):
-        module = body.module.removeprefix("minitorch_cv.").replace(".", "/") + ".py"
-        if not any(path.with_suffix("") == (catalogue.ROOT / module).with_suffix("") for path in kernels):
-            kernels.append(catalogue.ROOT / module)
-    rows.append(
-        ("Kernel", [f":ref:`{p.relative_to(catalogue.ROOT).as_posix()} <{catalogue.label(p)}>`" for p in kernels])
-    )
-    if operation:
-        found = [f":doc:`{e.title} </exercises/{e.name}>`" for e in catalogue.exercises_of(operation)]
-        rows.append(("Exercises", found))
-        if planted := faults.count(operation):
-            rows.append(("Faults", [f":ref:`{planted} planted, and caught <faults-{operation}>`"]))
-    return stays, "".join(f":{kind}: {', '.join(targets)}\n" for kind, targets in rows if targets)
+    short = name.rpartition(".")[2]
+    operation = short if what == "function" and name.startswith("minitorch_cv.ops.") else ""
+    rows = {
+        "Lesson": _lessons(operation, text),
+        "Kernel": _kernels(operation, text),
+        "Exercises": [f":doc:`{e.title} </exercises/{e.name}>`" for e in catalogue.exercises_of(operation)],
+        "Faults": [],
+        "Ledger": [f":doc:`layer by layer </architectures/{short}>`"] if name == f"minitorch_cv.models.{short}" else [],
+    }
+    if planted := faults.count(operation):
+        told = f"{faults.caught(operation):,} of {planted:,} planted ones are caught"
+        rows["Faults"] = [f":ref:`{told} <faults-{operation}>`"]
+    if short not in models.REGISTRY:
+        del rows["Ledger"]
+    return stays, "".join(f":{kind}: {', '.join(targets)}\n" for kind, targets in rows.items() if targets)
+
+
+def _lessons(operation: str, text: str) -> list[str]:
+    if not operation:
+        return [f":doc:`/{path.removesuffix('.py')}`" for path in catalogue.named_in(text, "Lesson")]
+    derive, use = catalogue.lessons_of(operation)
+    links = [f":doc:`/lessons/{lesson.name}`" for lesson in derive]
+    return links + [f":doc:`/lessons/{lesson.name}` (uses it)" for lesson in use]
+
+
+def _kernels(operation: str, text: str) -> list[str]:
+    """The files that the docstring names, and those of bodies in the manifest that it does not."""
+    paths = [catalogue.ROOT / path for path in catalogue.named_in(text, "Kernel")]
+    named = {path.with_suffix("") for path in paths}  # a CUDA source has its launching code beside it
+    modules = [catalogue.source_of(body.module) for body in catalogue.bodies_of(operation)]
+    paths += [path for path in dict.fromkeys(modules) if path.with_suffix("") not in named]
+    return [f":ref:`{path.relative_to(catalogue.ROOT).as_posix()} <{catalogue.label(path)}>`" for path in paths]

@@ -1,171 +1,33 @@
-r"""Formulae as docstrings have them, `dx = r_c dxhat + 2/m (x - mean_c) dvar_c`, in LaTeX and in sentences.
+r"""Formulae as docstrings have them, `dx = r_c dxhat + 2/m (x - mean_c) dvar_c`, in LaTeX.
 
-A docstring is read in a terminal, so its formulae are plain text. Here they become what a book would print. Words and
-formulae are told apart token by token; a formula is then parsed, with the precedence that a reader gives it: products
-by juxtaposition, `a b / c d` as (a b / c) d, and a sum that reaches over all of its term.
+A docstring is read in a terminal, so its formulae are plain text. Here they become what a book would print. They are
+parsed with the precedence that a reader gives them: products by juxtaposition, `a b / c d` as (a b / c) d, `1/m d`
+written close together as (1 / m) d, and a sum that reaches over all of its term.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-FUNCTIONS = {"ln", "log", "exp", "sin", "cos", "tanh", "max", "min"}
-NAMED = {"sigmoid", "softmax", "erf", "sign", "diag"}
-GREEK = {"alpha", "beta", "gamma", "sigma", "tau", "lambda", "pi"}
-CONSTANTS = {"eps": r"\varepsilon", "inf": r"\infty", "infinity": r"\infty", "xhat": r"\hat{x}", "KL": r"\mathrm{KL}"}
-# Words of prose as well as names in formulae: what stands beside them decides.
-EITHER = {"mean", "var", "mask", "keep", "values", "share", "lr", "momentum", "dampening", "weight_decay", "shadow"}
-SIZES = {"kh", "kw", "oh", "ow", "kj", "lse"}
-NUMBERED = re.compile(r"[A-Za-z]\d")
-GREEDY = {r"\sum", r"\int", r"\prod"}
-"""Operators that reach over the rest of their term."""
-RELATIONS = {
-    "=": "=",
-    "<": "<",
-    ">": ">",
-    "<=": r"\le",
-    ">=": r"\ge",
-    "!=": r"\ne",
-    "+=": r"\mathrel{+}=",
-    "->": r"\to",
-    "~": r"\sim",
-}
-PUNCTUATION = {",": ",", ";": ";", ":": r"\colon ", ".": ".", "..": r"\,..\,", "...": r"\dots "}
-SIGNS = {"+": "+", "-": "-", "+-": r"\pm"}
-OPERATORS = {*RELATIONS, *SIGNS, "*", "/", "^", "_"}
-CLOSING = {"(": ")", "[": "]", "{": "}"}
-
-TOKEN = re.compile(
-    r"""(?P<code>``.+?``|`[^`]+`|:\w+:`[^`]+`|[a-z_]+=(?:True|False|None|"[^"]*"))|(?P<quoted>"[^"]*")|(?P<latex>\$[^$]+\$)|(?P<command>\\[A-Za-z]+)
-    |(?P<word>[A-Za-z]\w*'s\b|[A-Za-z]{2,}(?:-[A-Za-z]{2,})+)|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)
-    |(?P<name>[A-Za-z](?:\w*[A-Za-z0-9])?(?:\.[A-Za-z]\w*)*'?)
-    |(?P<sign><=|>=|!=|\+=|\+-|->|\.\.\.|\.\.|\|\||[-+*/^_=<>|()\[\]{},;:.~])|(?P<other>\S)""",
-    re.VERBOSE,
+from .words import (
+    CLOSING,
+    CONSTANTS,
+    EITHER,
+    FUNCTIONS,
+    GREEK,
+    NAMED,
+    NUMBERED,
+    RELATIONS,
+    ROUNDING,
+    SIGNS,
+    SIZES,
+    Token,
+    is_prose,
 )
 
-
-class Token(NamedTuple):
-    """A piece of a line: its kind, its text, whether a space stands before it, and what a bracket holds."""
-
-    kind: str
-    text: str
-    spaced: bool
-    inside: tuple[Token, ...] = ()
-
-    @property
-    def operator(self) -> bool:
-        return self.kind == "sign" and self.text in OPERATORS
-
-
-def tokens_of(line: str) -> list[Token]:
-    """The tokens of a line, brackets with what they hold as one."""
-    flat = []
-    end = 0
-    for match in TOKEN.finditer(line):
-        flat.append(Token(str(match.lastgroup), match[0], match.start() > end))
-        end = match.end()
-    tokens, rest = _grouped(flat, None)
-    return tokens + rest
-
-
-def _grouped(flat: list[Token], closing: str | None) -> tuple[list[Token], list[Token]]:
-    found: list[Token] = []
-    while flat:
-        token, *flat = flat
-        if token.text == closing:
-            return found, flat
-        if token.text in CLOSING:
-            inside, flat = _grouped(flat, CLOSING[token.text])
-            token = Token("group", token.text, token.spaced, tuple(inside))
-        found.append(token)
-    return found, []
-
-
-# ---- words and formulae
-
-
-def is_prose(token: Token) -> bool:
-    """Whether a token by itself is a word, whatever stands beside it."""
-    if token.kind in ("code", "quoted", "word", "latex", "other"):
-        return True
-    if token.kind != "name" or token.text in EITHER:
-        return False
-    name = token.text.rstrip("'")
-    base, _, index = name.partition("_")
-    if name in FUNCTIONS | NAMED | GREEK | SIZES | {"sqrt", "floor", "ceil", *CONSTANTS}:
-        return False
-    if len(base) == 1 or NUMBERED.fullmatch(base) or base in EITHER | GREEK | SIZES | FUNCTIONS | {*CONSTANTS}:
-        return len(index) > 5 or "_" in index
-    rest = base.lstrip("d")
-    known = len(rest) == 1 or rest in EITHER | GREEK | {*CONSTANTS} or (rest == "" and len(base) == 2)
-    return base in ("do", "ddof") or not (base[0] == "d" and known)
-
-
-def told_apart(tokens: list[Token]) -> list[tuple[bool, list[Token]]]:
-    """Runs of tokens: (whether it is a formula, the tokens)."""
-    formal = [_formal(tokens, i) for i in range(len(tokens))]
-    runs: list[tuple[bool, list[Token]]] = []
-    for token, is_formal in zip(tokens, formal):
-        if runs and runs[-1][0] == is_formal:
-            runs[-1][1].append(token)
-        else:
-            runs.append((is_formal, [token]))
-    return runs
-
-
-def _formal(tokens: list[Token], i: int) -> bool:
-    token = tokens[i]
-    before = tokens[i - 1] if i else None
-    after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if token.kind == "command" or (token.kind == "name" and before is not None and before.kind == "command"):
-        return True
-    if token.kind == "number":  # but no year, nor the number of a preprint
-        return len(token.text) < 4 or any(t is not None and t.operator for t in (before, after))
-    if token.kind == "sign":
-        return (
-            token.operator
-            or token.text in ("|", "||", "..")
-            or (token.text == "..." and bool(before and before.operator))
-        )
-    after_operator = before is not None and before.operator
-    before_operator = after is not None and after.operator
-    if token.kind == "group":
-        if token.text == "{" or after_operator:
-            return True
-        if before is not None and not token.spaced and (_called(before, token) or not is_prose(before)):
-            return before.text not in ",;:."  # the arguments of a function, or an index
-        if any(is_prose(inner) and inner.text != "in" for inner in token.inside):
-            return False
-        return before is not None and (before.kind == "group" or not is_prose(before)) and before.text not in ",;:."
-    if is_prose(token):
-        # A word among operators is a name: `c - before <= j <= c + after`, `running_mean = ...`.
-        between = before_operator or after is None or after.text in ",;."
-        if token.kind == "word":
-            return after_operator and "-" in token.text
-        if token.kind != "name":
-            return False
-        if after is not None and (after.text in ("<", "<=", ">", ">=") or _called(token, after)):
-            return True
-        return (after_operator and between) or ("_" in token.text and (after_operator or before_operator))
-    beside_prose = after is not None and is_prose(after)
-    if token.text in ("a", "A"):
-        return after_operator or before_operator or (after is not None and (not beside_prose or after.text == "and"))
-    if token.text in EITHER:
-        factor = before is not None and not is_prose(before) and before.text not in ",;:." and not beside_prose
-        return before_operator or factor or (after is not None and after.kind == "group" and not after.spaced)
-    if token.text in FUNCTIONS | NAMED | {"sqrt", "floor", "ceil"}:
-        return after_operator or before_operator or (after is not None and not beside_prose and after.text not in ",;.")
-    return True
-
-
-def _called(name: Token, group: Token) -> bool:
-    """Whether a word is a function, or an array, in front of its arguments: `conv2d(u, w)`, `rows[p]`."""
-    arguments = group.kind == "group" and not group.spaced and group.inside
-    return name.kind == "name" and bool(arguments) and not any(is_prose(inner) for inner in group.inside)
-
-
-# ---- formulae in LaTeX
+GREEDY = {r"\sum", r"\int", r"\prod"}
+"""Operators that reach over the rest of their term."""
+PUNCTUATION = {",": ",", ";": ";", ":": r"\colon ", ".": ".", "..": r"\,..\,", "...": r"\dots "}
 
 
 class _Parser:
@@ -189,7 +51,7 @@ class _Parser:
             if token.text in RELATIONS and token.kind == "sign":
                 self.take()
                 found.append(RELATIONS[token.text] + " " + self.sum())
-            elif token.text in ("in",):
+            elif token.text == "in":
                 self.take()
                 found.append(r"\in " + self.sum())
             elif token.kind == "sign" and token.text in PUNCTUATION:
@@ -312,7 +174,7 @@ class _Parser:
             return _enclosed("|", inside, "|")
         if token.kind == "command":
             return self.command(token)
-        if token.text in ("sqrt", "floor", "ceil") and self.next is not None:
+        if token.text in ROUNDING and self.next is not None:
             argument = self.take()
             inside = _Parser(list(argument.inside) if argument.kind == "group" else [argument], self.small).all()
             opened, closed = {

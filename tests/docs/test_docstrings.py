@@ -19,6 +19,12 @@ def mathematics(checkout, monkeypatch):
 
 
 @pytest.fixture
+def words(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / "docs"))
+    return importlib.import_module("generate.words")
+
+
+@pytest.fixture
 def docstrings(checkout, monkeypatch):
     monkeypatch.syspath_prepend(str(checkout / "docs"))
     return importlib.import_module("generate.docstrings")
@@ -45,8 +51,8 @@ def docstrings(checkout, monkeypatch):
         ("A^T dy + 1e-5", r"A^{T}\, dy + 1 \cdot 10^{-5}"),
     ],
 )
-def test_a_formula(mathematics, plain, latex):
-    parts = mathematics.latex_pieces(mathematics.tokens_of(plain))
+def test_a_formula(words, mathematics, plain, latex):
+    parts = mathematics.latex_pieces(words.tokens_of(plain))
     assert " ".join(part.removeprefix(r"\displaystyle ") for part in parts) == latex
 
 
@@ -62,8 +68,8 @@ def test_a_formula(mathematics, plain, latex):
         ("relu=True, as in arXiv 1502.03167", []),
     ],
 )
-def test_words_and_formulae_are_told_apart(mathematics, sentence, formulae):
-    runs = mathematics.told_apart(mathematics.tokens_of(sentence))
+def test_words_and_formulae_are_told_apart(words, sentence, formulae):
+    runs = words.told_apart(words.tokens_of(sentence))
     assert [" ".join(token.text for token in run) for formal, run in runs if formal] == formulae
 
 
