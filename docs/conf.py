@@ -126,7 +126,7 @@ def write_pages() -> None:
 def docstring_to_rst(app, what, name, obj, options, lines: list[str]) -> None:
     """Our docstrings are written like Markdown; autodoc reads reStructuredText. Links to what belongs follow."""
     text, fields = links.fields_of(what, name, "\n".join(lines))
-    lines[:] = [*(docstrings.to_rst(text, links.target_of) + fields).split("\n"), ""]
+    lines[:] = [*docstrings.to_rst(text, links.target_of).split("\n"), *fields.split("\n"), ""]
 
 
 def skip_fields_of_tuples(app, what, name, obj, skip, options) -> bool | None:
