@@ -8,18 +8,18 @@ from minitorch_cv.course.exercise import Exercise
 
 from . import catalogue
 
-DIFFICULTY = {1: "a few lines", 2: "an hour", 3: "an afternoon", 4: "an evening or two"}
-
 INTRODUCTION = """\
 # Exercises
 
-Each is a file with a function to write and a statement that says what it should do. What you hand in is run in a
-process of its own and held to differences, to a reference and to cases that you do not see; what is wrong is named, and
-hints come one at a time.
+Each is a file with functions to write, and a statement of what they should do. What is wrong with yours is named: the
+line of a derivation, the gradient, the input; a known mistake gets a hint of its own, and each wrong try after the
+first earns one more.
 
 ```bash
-minitorch-cv course new batch_norm_line_by_line      # the file to fill in
-minitorch-cv course check batch_norm_line_by_line.py # points, and what is wrong
+minitorch-cv course new my_course                      # a folder with all exercises, as scripts or --notebooks
+cd my_course
+minitorch-cv course check batch_norm_line_by_line      # is it right, and if not, why?
+minitorch-cv course status                             # what is done, and what comes next
 ```
 
 """
@@ -68,6 +68,9 @@ def _page(exercise: Exercise) -> str:
     ]
     facts += [f"operations {operations}"] if operations else []
     lines = [f"# {exercise.title}", "", " · ".join(facts), "", exercise.statement, ""]
-    lines += ["## What you begin with", "", f"`minitorch-cv course new {exercise.name}` writes `{exercise.file}`:", ""]
+    lines += ["## What you begin with", ""]
+    if about.imports:
+        lines += [f"To be solved with {' and '.join(about.imports)} alone."]
+    lines += [f"`minitorch-cv course check {exercise.name}` says whether it is right.", ""]
     lines += ["````python", exercise.stub.strip(), "````", "", f"*After {about.source}.*", ""]
     return "\n".join(lines)
