@@ -16,10 +16,10 @@ line of a derivation, the gradient, the input; a known mistake gets a hint of it
 first earns one more.
 
 ```bash
-minitorch-cv course new my_course                      # a folder with all exercises, as scripts or --notebooks
+minitorch-cv course new my_course                   # a folder of files to fill in
 cd my_course
-minitorch-cv course check batch_norm_line_by_line      # is it right, and if not, why?
-minitorch-cv course status                             # what is done, and what comes next
+minitorch-cv course check batch_norm_line_by_line   # right? if not, why?
+minitorch-cv course status                          # what comes next
 ```
 
 """
