@@ -94,6 +94,10 @@ def add_commands(commands: Any) -> None:
     release.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
     release.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="by name, in place of whole lessons")
     release.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
+    release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides")
+    release.add_argument(
+        "--package", metavar="WHEEL", help="what that installs (default: minitorch-cv of this version)"
+    )
 
     grade = add("grade", _grade, "for teachers: grade hand-ins", GRADE)
     grade.add_argument("handins", metavar="HANDIN", nargs="+", type=Path, help="folders and zips, one a student")
@@ -234,6 +238,15 @@ def _release(args: argparse.Namespace) -> int:
     student, teacher = release(args.folder, exercises, args.name, args.notebooks)
     print(f"{student}: {len(exercises)} exercises to hand out, {sum(e.about.points for e in exercises)} points")
     print(f"{teacher}: to grade by; it holds the solutions and the secret seed, so keep it to yourself")
+    if args.gradescope:
+        from importlib.metadata import version
+
+        from minitorch_cv.course.gradescope_autograder import write_autograder
+
+        write_autograder(
+            args.folder / "autograder.zip", teacher, args.package or f"minitorch-cv=={version('minitorch-cv')}"
+        )
+        print(f"{args.folder / 'autograder.zip'}: for Gradescope; it holds the teacher's folder")
     print(f"\nLater:  minitorch-cv course grade HANDINS --course {teacher}")
     return 0
 
@@ -243,7 +256,10 @@ def _grade(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from minitorch_cv.course._text import points_text
+    from minitorch_cv.course.class_files import write_class, write_student
     from minitorch_cv.course.grade import grade
+    from minitorch_cv.course.release import Course
+    from minitorch_cv.course.results import load_result
     from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
     missing = [str(path) for path in args.handins if not path.exists()]
@@ -265,11 +281,12 @@ def _grade(args: argparse.Namespace) -> int:
         task = progress.add_task("hand-ins", total=len(args.handins))
         for one in grade(args.course, args.handins, args.results, args.jobs, sandbox, args.again):
             graded.append(one)
+            write_student(one.result, one.path, args.format)
             progress.advance(task)
             if one.fresh or not console.is_terminal:
-                kept = "" if one.fresh else "   (as before)"
-                print(
-                    f"{one.result.student}: {points_text(one.result.score)} of {points_text(one.result.points)}{kept}",
-                    flush=True,
-                )
+                points = f"{points_text(one.result.score)} of {points_text(one.result.points)}"
+                print(f"{one.result.student}: {points}{'' if one.fresh else '   (as before)'}", flush=True)
+    results = [load_result(one.path) for one in graded]  # without measured seconds: the same files every time
+    written = write_class(Course.read(args.course), args.handins, results, args.results)
+    print(f"\n{len(graded)} hand-ins: {' and '.join(map(str, written))}")
     return 0

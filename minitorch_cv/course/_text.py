@@ -34,7 +34,8 @@ def feedback(exercise: ExerciseResult) -> str:
         lines.append(exercise.message)
     for case in exercise.cases:
         message = f": {case.message}" if case.message else ""
-        lines.append(f"{'pass' if case.passed else 'FAIL'}  {case.name}{message}")
+        state = "pass" if case.passed else "part" if case.earned else "FAIL"
+        lines.append(f"{state}  {case.name}{message}")
     return readable("\n".join(lines))
 
 

@@ -165,6 +165,7 @@ def _result(
             case.verdict.credit == 1.0,
             round(points * case.share, 6),
             case.verdict.message,
+            round(points * case.share * case.verdict.credit, 6),
         )
         for case in judgement.cases
     )

@@ -33,7 +33,7 @@ class ResultError(ValueError):
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case of an exercise: it brings all of its points or none.
+    """One case of an exercise.
 
     Raises: ValueError for values that no case can have.
     """
@@ -43,16 +43,18 @@ class CaseResult:
     points: float
     message: str = ""
     """What the student reads."""
+    earned: float = math.nan
+    """Of its points; a derivation earns a part by its right lines. Not given: all where it passed, else none."""
 
     def __post_init__(self) -> None:
         _expect_text(self, "name", "message")
         if not isinstance(self.passed, bool):
             raise ValueError(f"CaseResult: passed expects True or False; it is {self.passed!r}")
-        _expect_number(self, "points")
-
-    @property
-    def earned(self) -> float:
-        return self.points if self.passed else 0.0
+        if math.isnan(self.earned):
+            object.__setattr__(self, "earned", self.points if self.passed else 0.0)
+        _expect_number(self, "points", "earned")
+        if self.earned > self.points:
+            raise ValueError(f"CaseResult: earned expects at most the points, {self.points}; it is {self.earned}")
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ _EXERCISE = (
     "teacher_message",
     "file_digest",
 )
-_CASE = ("name", "passed", "points", "message")
+_CASE = ("name", "passed", "points", "message", "earned")
 
 
 def _made(kind: Any, values: Mapping[str, Any], place: str) -> Any:

@@ -1,5 +1,6 @@
 """Grading: what a hand-in is worth, whatever else it does, and grading on from where it was stopped."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ import zipfile
 import numpy as np
 import pytest
 
+from minitorch_cv.cli import main
 from minitorch_cv.course import judge as judge_module
 from minitorch_cv.course.exercise import find_exercise
 from minitorch_cv.course.grade import LIMITS, grade, grade_exercise, grade_handin
+from minitorch_cv.course.gradescope_autograder import write_autograder
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import CourseError
 from minitorch_cv.course.release import Course, release
@@ -144,6 +147,54 @@ def test_the_hand_out_holds_no_solution_and_no_seed(tmp_path):
             assert "begin solution" not in text and "mistakes" not in text and "def draw" not in text
             assert not any(exercise.solution in text for exercise in EXERCISES)
     assert os.stat(teacher).st_mode & 0o077 == 0
+
+
+def test_the_command_writes_a_report_a_gradebook_and_other_formats(course, sandbox, tmp_path, capsys):
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    arguments = ["course", "grade", str(tmp_path / "ada"), "--course", str(course), "--results", str(tmp_path / "out")]
+    arguments += ["--format", "gradescope", "prairielearn", "junit"]
+    assert main(arguments) == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert set(written) == {
+        "ada.json",
+        "ada.gradescope.json",
+        "ada.prairielearn.json",
+        "ada.junit.xml",
+        "report.html",
+        "gradebook.csv",
+    }
+    assert "ada: 2 of 16" in capsys.readouterr().out
+    assert json.loads(written["ada.gradescope.json"])["tests"]
+    assert main(arguments) == 0
+    for name in ("ada.json", "report.html", "gradebook.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == written[name]
+    assert main([*arguments[:2], str(tmp_path / "nobody"), *arguments[3:]]) == 2
+    assert "there is no" in capsys.readouterr().err
+
+
+def test_gradescope_s_autograder_runs(sandbox, tmp_path):
+    """Its script, in a folder that stands for /autograder, with this machine's sandbox in place of the container's."""
+    _, teacher = release(tmp_path, EXERCISES[1:2], "tests")
+    write_autograder(tmp_path / "autograder.zip", teacher, "minitorch-cv")
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        assert {"setup.sh", "run_autograder", "teacher/course.json", "teacher/exercises/receptive_field.py"} == set(
+            archive.namelist()
+        )
+        assert all(archive.getinfo(name).external_attr >> 16 & 0o111 for name in ("setup.sh", "run_autograder"))
+        archive.extractall(tmp_path / "source")
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    (tmp_path / "results").mkdir()
+    for script in ("setup.sh", "run_autograder"):
+        subprocess.run(["bash", "-n", tmp_path / "source" / script], check=True)
+    command = tmp_path / "minitorch-cv"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m minitorch_cv "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    environment = {**os.environ, "AUTOGRADER": str(tmp_path), "SANDBOX": "bubblewrap", "MINITORCH_CV": str(command)}
+    subprocess.run(["bash", tmp_path / "source" / "run_autograder"], check=True, env=environment, capture_output=True)
+    result = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))
+    assert sum(test["score"] for test in result["tests"]) == 2
 
 
 @pytest.mark.slow
