@@ -54,6 +54,10 @@ class Case(Protocol):
         """The answer, judged. The student's module, where it is given, may be asked again for a diagnosis."""
         ...
 
+    def is_same(self, answer: Any, other: Any) -> bool:
+        """Whether two answers are the same, so that they come of the same mistake."""
+        ...
+
 
 class Check(Protocol):
     """What one function has to do. function: its name; share: its weight among the checks of the exercise."""
@@ -64,6 +68,13 @@ class Check(Protocol):
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         """The cases, drawn with `rng`."""
         ...
+
+
+class _ComparedByValue:
+    """Cases whose answers are the same where their values are."""
+
+    def is_same(self, answer: Any, other: Any) -> bool:
+        return not difference(answer, other)
 
 
 def generator(seed: int, *about: str) -> np.random.Generator:
@@ -97,7 +108,7 @@ class Values:
 
 
 @dataclass
-class _ValueCase:
+class _ValueCase(_ComparedByValue):
     name: str
     check: Values
     arguments: tuple
@@ -143,7 +154,7 @@ class Gradient:
 
 
 @dataclass
-class _GradientCase:
+class _GradientCase(_ComparedByValue):
     name: str
     check: Gradient
     inputs: tuple
@@ -187,7 +198,7 @@ class Derivation:
 
 
 @dataclass
-class _DerivationCase:
+class _DerivationCase(_ComparedByValue):
     name: str
     check: Derivation
     inputs: tuple
@@ -248,7 +259,7 @@ class FindsFaults:
 
 
 @dataclass
-class _FaultCase:
+class _FaultCase(_ComparedByValue):
     name: str
     check: FindsFaults
     forward: Callable
