@@ -240,8 +240,8 @@ def _grade(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from minitorch_cv.course._text import points_text
     from minitorch_cv.course.grade import grade
-    from minitorch_cv.course.results import points_text
     from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
     missing = [str(path) for path in args.handins if not path.exists()]

@@ -38,12 +38,14 @@ def torch():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by what they use; skips those of a GPU or of NVRTC, with the reason, where there is none."""
+    """Marks tests by what they use; skips those of a GPU, of NVRTC or of a browser, with the reason."""
     for item in items:
         if "checkout" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.checkout)
         if "torch" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.yardstick)
+        if item.get_closest_marker("browser") and "browser" not in item.config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason="reads the site in a browser: pytest -m browser tests/docs"))
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_tests:
         from minitorch_cv._device import usable_gpu

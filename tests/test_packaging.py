@@ -10,7 +10,7 @@ import pytest
 
 import minitorch_cv
 
-EXTRAS = {"gpu", "gpu12", "course", "docs", "export", "distributed", "test", "yardstick", "dev"}
+EXTRAS = {"gpu", "gpu12", "course", "docs", "browser", "export", "distributed", "test", "yardstick", "dev"}
 
 
 def test_the_extras():

@@ -18,8 +18,8 @@ def fenced(text: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["lesson", "tests"])
-def test_the_two_commands_are_where_the_script_reads_them(checkout, name):
+@pytest.mark.parametrize("name", ["lesson", "tests", "site"])
+def test_the_commands_are_where_the_script_reads_them(checkout, name):
     found = re.findall(rf"^<!-- command: {name} -->\n```bash\n(.*)\n```$", readme(checkout), flags=re.MULTILINE)
     assert len(found) == 1, "one line in one fenced block right below its mark"
     assert found[0].startswith("python3 -m venv .venv && .venv/bin/pip install -e ")

@@ -78,7 +78,7 @@ def explain(
         if starts[child].shape != derivation.values[child].shape or not np.isfinite(starts[child]).all():
             broken.append(child)
     if broken:
-        return True, [Hypothesis("inherited", f"d{name} is computed from {_gradients(broken)}: mend that first")]
+        return True, [Hypothesis("starts wrong", f"d{name} is computed from {_gradients(broken)}: mend that first")]
     if not starts:
         return False, []
     x, upstream = derivation.values[name], _flat(starts.values())
@@ -102,7 +102,7 @@ def explain(
                 return False, found
     found = diagnose(_evidence(line))
     if wrong and not any(hypothesis.confidence >= _SURE for hypothesis in found):
-        return True, [Hypothesis("inherited", f"d{name} is computed from {_gradients(wrong)}: mend that first")]
+        return True, [Hypothesis("starts wrong", f"d{name} is computed from {_gradients(wrong)}: mend that first")]
     return False, found
 
 

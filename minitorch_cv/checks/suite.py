@@ -185,14 +185,17 @@ def _check_indexed(task: tuple[int, int]) -> CaseResult:
 # ---- the faults
 
 
+def plant_all(chosen: list[Case] | None = None, jobs: int | None = None) -> list[Planting]:
+    """Plant every fault on the chosen cases (all of them where None)."""
+    chosen = collect()[0] if chosen is None else chosen
+    found = in_processes(_plant_indexed, _indices(chosen), jobs, len(chosen) > 40)
+    return [planting for of_case in found for planting in of_case]
+
+
 def _run_faults(chosen: list[Case], some: bool, jobs: int | None, out: Any, start: float) -> int:
     from rich.table import Table
 
-    results = [
-        planting
-        for found in in_processes(_plant_indexed, _indices(chosen), jobs, len(chosen) > 40)
-        for planting in found
-    ]
+    results = plant_all(chosen, jobs)
     table = Table(title="Faults planted in the operations", **TABLE)
     for column in ("operation", "generic", "its own", "caught", "change nothing", "survived"):
         table.add_column(column, justify="left" if column == "operation" else "right", no_wrap=True)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 RELATIVE_TOLERANCE = 1e-7
+MOST_TOLD = 6
+"""Of the wrong values of a list, so many are told."""
 
 
 def difference(given: Any, expected: Any, tolerance: float = RELATIVE_TOLERANCE) -> str:
@@ -24,14 +26,31 @@ def difference(given: Any, expected: Any, tolerance: float = RELATIVE_TOLERANCE)
         return "" if type(given) is type(expected) and given == expected else f"it is {_short(given)}"
     if isinstance(expected, (bool, np.bool_)):
         if not isinstance(given, (bool, np.bool_)):
-            return f"expected True or False; it is {_kind(given)}"
+            return f"expected True or False; it is {kind(given)}"
         return "" if bool(given) == bool(expected) else f"it is {given}"
     return _numbers(given, np.asarray(expected), tolerance)
 
 
+def is_same(answer: Any, other: Any) -> bool:
+    """Whether two answers are the same, neither of which need be right: NaN is the same as NaN."""
+    return not difference(_nan_apart(answer), _nan_apart(other))
+
+
+def _nan_apart(value: Any) -> Any:
+    """An answer with its NaN as zeros, and where they were: NaN is never right, but two answers may have the same."""
+    if isinstance(value, Mapping):
+        return {key: _nan_apart(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_nan_apart(entry) for entry in value]
+    if isinstance(value, (float, np.ndarray, np.floating)) and (array := np.asarray(value)).dtype.kind in "fc":
+        missing = np.isnan(array)
+        return [np.where(missing, 0.0, array), missing] if missing.any() else value
+    return value
+
+
 def _mapping(given: Any, expected: Mapping, tolerance: float) -> str:
     if not isinstance(given, Mapping):
-        return f"expected a dict with {_listed(expected)}; it is {_kind(given)}"
+        return f"expected a dict with {_listed(expected)}; it is {kind(given)}"
     if set(given) != set(expected):
         return f"expected the keys {_listed(expected)}; they are {_listed(given)}"
     problems = ((key, difference(given[key], value, tolerance)) for key, value in expected.items())
@@ -42,20 +61,22 @@ def _sequence(given: Any, expected: Any, tolerance: float) -> str:
     if isinstance(given, np.ndarray) and given.ndim:
         given = list(given)
     if not isinstance(given, (tuple, list)):
-        return f"expected {len(expected)} values; it is {_kind(given)}"
+        return f"expected {len(expected)} values; it is {kind(given)}"
     if len(given) != len(expected):
         return f"expected {len(expected)} values; there are {len(given)}"
-    problems = ((i, difference(own, value, tolerance)) for i, (own, value) in enumerate(zip(given, expected)))
-    return "; ".join(f"value {i}: {problem}" for i, problem in problems if problem)
+    compared = ((i, difference(own, value, tolerance)) for i, (own, value) in enumerate(zip(given, expected)))
+    problems = [f"value {i}: {problem}" for i, problem in compared if problem]
+    more = [f"and {len(problems) - MOST_TOLD} more"] if len(problems) > MOST_TOLD else []
+    return "; ".join(problems[:MOST_TOLD] + more)
 
 
 def _numbers(given: Any, expected: np.ndarray, tolerance: float) -> str:
     try:
         array = np.asarray(given)
     except ValueError:  # a ragged list
-        return f"expected {_shape(expected)}; it is {_kind(given)}"
+        return f"expected {_shape(expected)}; it is {kind(given)}"
     if array.dtype.kind not in "biufc" or given is None:
-        return f"expected {_shape(expected)}; it is {_kind(given)}"
+        return f"expected {_shape(expected)}; it is {kind(given)}"
     if array.shape != expected.shape:
         return f"expected {_shape(expected)}; its shape is {array.shape}"
     if expected.dtype.kind in "biu":
@@ -80,7 +101,8 @@ def _shape(array: np.ndarray) -> str:
     )
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What an answer is, in words."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} {value.shape}"
     if value is None:

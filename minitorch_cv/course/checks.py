@@ -1,4 +1,4 @@
-"""What an exercise asks of the student's functions: values, gradients, derivations, and tests that find faults.
+"""What an exercise asks of the student's functions: values, properties, gradients, derivations, tests that find faults.
 
 A check makes cases; a case asks one thing of a module, the student's (behind its process) or one of ours, and judges
 the answer against the reference. Inputs are drawn by the exercise's own `draw(rng)`, a generator of tuples, from a
@@ -7,17 +7,21 @@ public seed for the student's command and from a secret one for grading.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference
+from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, is_same, kind
+
+if TYPE_CHECKING:
+    from minitorch_cv.checks.derivation import DerivationReport
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -74,7 +78,7 @@ class _ComparedByValue:
     """Cases whose answers are the same where their values are."""
 
     def is_same(self, answer: Any, other: Any) -> bool:
-        return not difference(answer, other)
+        return is_same(answer, other)
 
 
 def generator(seed: int, *about: str) -> np.random.Generator:
@@ -130,11 +134,49 @@ class _ValueCase(_ComparedByValue):
 
 
 @dataclass(eq=False)
+class Property:
+    """The function gives an answer with a property, where more than one answer is right.
+
+    `draw(rng)` yields its arguments; `problem(answer, *arguments)` says what is wrong with an answer, empty where
+    nothing is. It may raise where the answer is not even of the right kind.
+    """
+
+    function: str
+    draw: Draw
+    problem: Callable[..., str]
+    share: float = 1.0
+
+    def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
+        function = getattr(reference, self.function)
+        for arguments in self.draw(rng):
+            yield _PropertyCase(describe(function, arguments), self, tuple(arguments))
+
+
+@dataclass
+class _PropertyCase(_ComparedByValue):
+    name: str
+    check: Property
+    arguments: tuple
+
+    def ask(self, module: Module) -> Any:
+        return getattr(module, self.check.function)(*_copied(self.arguments))
+
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        try:
+            problem = self.check.problem(answer, *_copied(self.arguments))
+        except Exception:  # the answer is the student's and may be anything
+            problem = f"expected another kind of answer; it is {kind(answer)}"
+        return Verdict(0.0, problem) if problem else Verdict(1.0)
+
+
+@dataclass(eq=False)
 class Gradient:
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
-    of: the name of the forward, which the student is given. The gradients are the reference's own, which the tests hold
-    to differences of the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`.
+    of: the name of the forward, which the student is given. Inputs that have no gradient here (a noise, a mask) stand
+    last; the reference leaves theirs out. The gradients are the reference's own, which the tests hold to differences of
+    the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`. wrt: the names of the inputs whose
+    gradients the backward returns, where these are not the first ones.
     """
 
     function: str
@@ -142,6 +184,24 @@ class Gradient:
     draw: Draw
     share: float = 1.0
     tolerance: float = RELATIVE_TOLERANCE
+    wrt: tuple[str, ...] | None = None
+
+    def report(self, forward: Callable, backward: Callable, inputs: tuple, expected: Any, seed: int = 0) -> Any:
+        """What `minitorch_cv.check_gradient` makes of a backward; expected: the right gradients.
+
+        Raises CheckError where it cannot be checked.
+        """
+        from minitorch_cv.checks import check_gradient
+
+        wrt = self.wrt or differentiated(forward, expected)
+
+        @functools.wraps(backward)
+        def named(*arguments: Any) -> Any:
+            gradients = backward(*arguments)
+            return dict(zip(wrt, gradients if isinstance(gradients, (tuple, list)) else (gradients,)))
+
+        pair = forward, named if self.wrt else backward
+        return check_gradient(*pair, tuple(_copied(inputs)), wrt=wrt, seed=seed)
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.function)
@@ -166,10 +226,11 @@ class _GradientCase(_ComparedByValue):
         return getattr(module, self.check.function)(*_copied((self.dy, *self.inputs)))
 
     def judge(self, answer: Any, student: Module | None) -> Verdict:
-        problem = _named(answer, difference(answer, self.expected, self.check.tolerance), self.forward)
+        names = self.check.wrt or tuple(inspect.signature(self.forward).parameters)
+        problem = _named(answer, difference(answer, self.expected, self.check.tolerance), names)
         if not problem or student is None:
             return Verdict(0.0, problem) if problem else Verdict(1.0)
-        diagnosis, detail = _diagnosis(self.forward, getattr(student, self.check.function), self.inputs)
+        diagnosis, detail = _diagnosis(self, getattr(student, self.check.function))
         return Verdict(0.0, "\n".join([problem, *diagnosis]), detail)
 
     @cached_property
@@ -181,7 +242,8 @@ class _GradientCase(_ComparedByValue):
 class Derivation:
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
-    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`.
+    steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`. A
+    line that follows rightly from a wrong one before it counts as right.
     """
 
     function: str
@@ -223,7 +285,7 @@ class _DerivationCase(_ComparedByValue):
         missing += [line for line, verdict in report.lines.items() if verdict == "not given"]
         if report and not missing:
             return Verdict(1.0)
-        credit = sum(verdict == "right" for verdict in report.lines.values()) / (len(report.lines) or 1)
+        credit = sum(_is_earned(report, line) for line in report.lines) / (len(report.lines) or 1)
         told = [f"{line}: {verdict}" for line, verdict in report.lines.items()]
         reasons = [f"  {h.message}" for entry in report.at_fault() for h in entry.hypotheses]
         headline = f"the first wrong line is {report.first_wrong}" if report.first_wrong else "lines are missing"
@@ -242,8 +304,10 @@ class FindsFaults:
     """The student's test accepts what is right and rejects each planted fault.
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
-    AssertionError, for a backward that it finds wrong. faults: name -> the function that makes a wrong backward of the
-    right one. Nothing is credited to a test that rejects the right backward.
+    AssertionError, for a backward that it finds wrong. (A definition and a formula will do as well as those two.)
+    faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked three
+    times, once of the fault and twice of the right backward, in an order that is drawn, so that it does not pay to
+    count the calls. Rejecting the right one costs the credit.
     """
 
     function: str
@@ -255,7 +319,9 @@ class FindsFaults:
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
         for name, fault in self.faults.items():
-            yield _FaultCase(name, self, forward, backward, fault(backward))
+            order = [backward, backward]
+            order.insert(int(rng.integers(3)), fault(backward))
+            yield _FaultCase(name, self, forward, backward, order)
 
 
 @dataclass
@@ -264,11 +330,11 @@ class _FaultCase(_ComparedByValue):
     check: FindsFaults
     forward: Callable
     right: Callable
-    wrong: Callable
+    order: list[Callable]
 
     def ask(self, module: Module) -> Any:
         test = getattr(module, self.check.function)
-        return [self._accepts(test, self.right), self._accepts(test, self.wrong)]
+        return [self._accepts(test, backward) for backward in self.order]
 
     def _accepts(self, test: Callable, backward: Callable) -> bool:
         try:
@@ -278,10 +344,20 @@ class _FaultCase(_ComparedByValue):
         return answer is None or bool(answer)
 
     def judge(self, answer: Any, student: Module | None) -> Verdict:
-        accepts_right, accepts_wrong = answer
-        if not accepts_right:
-            return Verdict(0.0, "it rejects a backward that is right")
-        return Verdict(0.0, "it accepts a backward that is wrong") if accepts_wrong else Verdict(1.0)
+        rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
+        if not all(rights):
+            return Verdict(0.0, "it rejects one that is right")
+        return Verdict(0.0, "it accepts one that is wrong") if all(answer) else Verdict(1.0)
+
+
+def _is_earned(report: DerivationReport, line: str) -> bool:
+    """Whether a line counts: it is right, or follows rightly from a wrong one. From zeros zeros follow: no credit."""
+    if report.lines[line] != "inherited":
+        return report.lines[line] == "right"
+    entry = next(entry for entry in report.inputs if entry.name == line)
+    if entry.given is None or entry.expected is None or entry.hypotheses[0].kind != "inherited":
+        return False
+    return bool(np.linalg.norm(entry.given) > 1e-3 * np.linalg.norm(np.nan_to_num(entry.expected)))
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:
@@ -294,21 +370,28 @@ def _beside(answer: Any, expected: Any) -> str:
     return f"given    {texts[0]}\nexpected {texts[1]}" if max(map(len, texts)) <= 300 else ""
 
 
-def _named(answer: Any, problem: str, forward: Callable) -> str:
+def _named(answer: Any, problem: str, names: Iterable[str]) -> str:
     """The gradients by the names of the forward's arguments, in place of their numbers in the tuple."""
     if isinstance(answer, (tuple, list)):
-        for i, name in enumerate(inspect.signature(forward).parameters):
+        for i, name in enumerate(names):
             problem = problem.replace(f"value {i}:", f"d{name}:")
     return problem
 
 
-def _diagnosis(forward: Callable, backward: Callable, inputs: tuple) -> tuple[list[str], str]:
+def differentiated(forward: Callable, gradients: Any) -> list[str]:
+    """The names of the inputs that these gradients belong to: the first ones."""
+    count = len(gradients) if isinstance(gradients, (tuple, list)) else 1
+    return list(inspect.signature(forward).parameters)[:count]
+
+
+def _diagnosis(case: _GradientCase, backward: Callable) -> tuple[list[str], str]:
     """What the gradient check makes of the student's backward: explanations, and the whole report."""
-    from minitorch_cv.checks import CheckError, check_gradient
+    from minitorch_cv.checks import CheckError
 
     try:
-        report = check_gradient(forward, backward, tuple(_copied(inputs)))
+        report = case.check.report(case.forward, backward, case.inputs, case.expected)
     except CheckError as error:
         return [], str(error)
     explained = [h.message for entry in report.inputs for h in itertools.islice(entry.hypotheses, 1)]
+    report.notes = [note for note in report.notes if "wrt" not in note]  # nobody asked for those
     return list(dict.fromkeys(explained)), "" if report else report.text()

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
 from minitorch_cv.course.kernel_source import refusal
@@ -149,7 +151,7 @@ class _Student:
             answer = case.ask(module)
             return answer, case.judge(answer, module if diagnose else None)
         except Failed as failure:
-            return _NOTHING, self._failed(failure)
+            return failure, self._failed(failure)
         except (Missing, MessageError) as error:
             return _NOTHING, Verdict(0.0, str(error))
         except Ended as ended:
@@ -208,16 +210,23 @@ def _title(check: Check, case: Case) -> str:
 
 
 def _recognised(exercise: Exercise, cases: list[Case], answers: list[Any]) -> Iterator[Mistake]:
-    """The mistakes whose answers are the student's, in every case."""
-    if any(answer is _NOTHING for answer in answers):
-        return
+    """The mistakes whose answers are the student's in every case, or that raise the same."""
     for mistake in exercise.mistakes:
         module = _mistaken(exercise, mistake)
-        try:
-            if all(case.is_same(answer, case.ask(module)) for case, answer in zip(cases, answers)):
-                yield mistake
-        except Exception:  # this mistake cannot even be run in this case: it is not the student's
-            continue
+        if all(_is_same(answer, case, module) for case, answer in zip(cases, answers)):
+            yield mistake
+
+
+def _is_same(answer: Any, case: Case, module: Any) -> bool:
+    try:
+        with np.errstate(all="ignore"):  # a mistake may overflow
+            other = case.ask(module)
+    except Exception as error:
+        raised = type(error).__name__, str(error)
+        return isinstance(answer, Failed) and not answer.is_stub and (answer.kind, answer.text) == raised
+    if answer is _NOTHING or isinstance(answer, Failed):
+        return False
+    return case.is_same(answer, other)
 
 
 @lru_cache(maxsize=1024)

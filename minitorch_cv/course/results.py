@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -145,9 +145,10 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def points_text(points: float) -> str:
-    """Points as people write them: at most two decimals, and none where they are zeros."""
-    return f"{points:.2f}".rstrip("0").rstrip(".")
+def exercises_of(results: Iterable[StudentResult]) -> list[str]:
+    """The names of all exercises of a class, in the order of the course: that of the fullest results."""
+    by_size = sorted(results, key=lambda result: -len(result.exercises))
+    return list(dict.fromkeys(exercise.exercise for result in by_size for exercise in result.exercises))
 
 
 def result_to_json(result: StudentResult) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from minitorch_cv.course._text import points_text
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.judge import Judgement, judge
 from minitorch_cv.course.notebook import notebook_to_script
 from minitorch_cv.course.progress import Progress, Record
-from minitorch_cv.course.results import points_text
 from minitorch_cv.course.sandbox import Limits, Sandbox
 
 

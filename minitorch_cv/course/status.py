@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from minitorch_cv.course._text import points_text
 from minitorch_cv.course.handout import read_course
 from minitorch_cv.course.progress import Progress, Record
-from minitorch_cv.course.results import points_text
 
 
 def state_of(record: Record) -> str:

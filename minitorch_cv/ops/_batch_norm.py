@@ -41,6 +41,7 @@ def batch_norm(
                one value alone; without training, where the running statistics are missing; for a residual without
                relu=True
     Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2; He et al. 2015, arXiv 1512.03385, figure 2
+    Lesson:    lessons/04_resnet.py
     """
     if x.ndim < 2:
         raise ValueError(f"batch_norm: x expects at least two axes (N, C, ...); it is {x.shape}")
@@ -95,6 +96,7 @@ def batch_norm_train(x: Any, weight: Any = None, bias: Any = None, eps: float = 
                dx = r_c dxhat + 2/m (x - mean_c) dvar_c + 1/m dmean_c = w_c r_c (dy - 1/m db_c - xhat 1/m dw_c)
     Shapes:    x (N, C, ...), y as x; weight, bias, mean and var (C,)
     Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, section 3
+    Lesson:    lessons/04_resnet.py
     Kernel:    kernels/cpu/batch_norm.py, kernels/cuda/batch_norm.cu
     """
     channels, total = x.shape[1], functools.partial(sum_over, (0, *range(2, x.ndim)))
@@ -128,6 +130,7 @@ def batch_norm_relu_train(x: Any, residual: Any = None, weight: Any = None, bias
                dw_c = \sum g xhat, db_c = \sum g, dx = w_c r_c (g - 1/m db_c - xhat 1/m dw_c)
     Shapes:    x (N, C, ...), residual and y as x; weight, bias, mean and var (C,)
     Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, section 3; He et al. 2015, arXiv 1512.03385, figure 2
+    Lesson:    lessons/04_resnet.py
     Kernel:    kernels/cpu/batch_norm.py, kernels/cuda/batch_norm.cu
     """
     channels, total = x.shape[1], functools.partial(sum_over, (0, *range(2, x.ndim)))
@@ -156,6 +159,7 @@ def batch_norm_eval(x: Any, mean: Any, var: Any, weight: Any = None, bias: Any =
                dvar_c = -1/2 w_c r_c^3 \sum dy (x - mean_c)
     Shapes:    x (N, C, ...), y as x; mean, var, weight and bias (C,)
     Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2, line 11
+    Lesson:    lessons/04_resnet.py
     Kernel:    kernels/cpu/batch_norm.py, kernels/cuda/batch_norm.cu
     """
     channels, axes = x.shape[1], (0, *range(2, x.ndim))
@@ -192,6 +196,7 @@ def batch_norm_relu_eval(
                dmean_c = -w_c r_c \sum g, dvar_c = -1/2 w_c r_c^3 \sum g (x - mean_c)
     Shapes:    x (N, C, ...), residual and y as x; mean, var, weight and bias (C,)
     Source:    Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 2; He et al. 2015, arXiv 1512.03385, figure 2
+    Lesson:    lessons/04_resnet.py
     Kernel:    kernels/cpu/batch_norm.py, kernels/cuda/batch_norm.cu
     """
     normalised, gradients = batch_norm_eval.body(x, mean, var, weight, bias, eps)

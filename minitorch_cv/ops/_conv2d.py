@@ -60,6 +60,7 @@ def conv2d(
                and of one dtype
     Source:    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II;
                groups: Krizhevsky et al. 2012, section 3.2; dilation: Yu and Koltun 2015, arXiv 1511.07122
+    Lesson:    lessons/00_backprop.py, lessons/08_kernels.py, lessons/09_fast_cpu.py
     Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = geometry("conv2d", x, weight, stride, padding, dilation, groups)
@@ -99,6 +100,7 @@ def conv2d_input_gradient(
     Backward:  with u the gradient of dx: ddy = conv2d(u, w); dw = conv2d's weight gradient for input u and gradient dy
     Shapes:    dy (N, O, oh, ow), weight (O, C / groups, kh, kw), dx of `x_shape` (N, C, H, W)
     Raises:    ValueError where dy is not of the shape that conv2d gives for `x_shape`
+    Lesson:    lessons/00_backprop.py, lessons/02_vgg.py
     Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = gradient_geometry(
@@ -131,6 +133,7 @@ def conv2d_weight_gradient(
     Backward:  with u the gradient of dw: ddy = conv2d(x, u); dx = conv2d's input gradient for weight u and gradient dy
     Shapes:    dy (N, O, oh, ow), x (N, C, H, W), dw of `weight_shape` (O, C / groups, kh, kw)
     Raises:    ValueError where dy is not of the shape that conv2d gives for x and `weight_shape`
+    Lesson:    lessons/00_backprop.py, lessons/02_vgg.py
     Kernel:    kernels/cpu/conv2d.py, kernels/cuda/conv2d.cu
     """
     settings = gradient_geometry(
@@ -167,6 +170,7 @@ def conv_transpose2d(
     Raises:    ValueError where shapes, groups or sizes do not fit, and unless output_padding < max(stride, dilation);
                TypeError unless x and weight are floating and of one dtype
     Source:    Zeiler et al. 2010, "Deconvolutional networks"; Dumoulin and Visin 2016, arXiv 1603.07285, section 4
+    Lesson:    lessons/02_vgg.py
     """
     name = "conv_transpose2d"
     _check_dtypes(name, "x", x, "weight", weight)

@@ -19,6 +19,7 @@ def dropout(x, p=0.5, training=True, *, generator: Generator | None = None):
     Raises:    ValueError unless 0 <= p <= 1
     Source:    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting";
                there, as in Krizhevsky et al. 2012, section 4.2, outputs are scaled by 1 - p when testing instead
+    Lesson:    lessons/01_alexnet.py
     """
     return _dropped("dropout", x, p, training, x.shape, generator)
 
@@ -68,6 +69,7 @@ def scale_kept(x, mask, p):
     Forward:   y_i = m_i x_i / (1 - p)
     Backward:  dx_i = m_i dy_i / (1 - p)
     Shapes:    mask (booleans) broadcasts to x, y as x
+    Lesson:    lessons/01_alexnet.py
     """
     scale = 1 / (1 - p) if p < 1 else 0.0
     mask = raw(lambda m: m, mask)

@@ -21,6 +21,7 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     Raises:    ValueError where x has fewer than three axes, or size < 1; TypeError where x is not floating
     Source:    Krizhevsky et al. 2012, section 3.3. There alpha weighs the sum, not the mean: the paper's k = 2, n = 5,
                alpha = 1e-4, beta = 0.75 are size = 5, alpha = 5e-4, beta = 0.75, k = 2 here
+    Lesson:    lessons/01_alexnet.py
     Kernel:    kernels/cpu/local_response_norm.py, kernels/cuda/local_response_norm.cu
     """
     if x.ndim < 3:
@@ -56,6 +57,7 @@ def channel_window_sum(x, before, after):
     Forward:   y_c = \sum_j x_j over c - before <= j <= c + after, x = 0 where there is no channel
     Backward:  dx_j = \sum_c dy_c over j - after <= c <= j + before
     Shapes:    x (N, C, ...), y as x
+    Lesson:    lessons/01_alexnet.py
     """
 
     def add_up(x):

@@ -18,6 +18,7 @@ def matmul(a, b):
                each summed over the axes along which it was broadcast
     Shapes:    a (..., n, k), b (..., k, m), y (..., n, m)
     Raises:    ValueError where the inner sizes differ or the axes before do not broadcast
+    Lesson:    lessons/08_kernels.py
     Kernel:    kernels/cpu/matmul.py
     """
     if a.dtype is not b.dtype:
@@ -66,6 +67,7 @@ def linear(x, weight, bias=None):
     Backward:  dx = dy w, dw = dy^T x, db_i = \sum_n dy_ni
     Shapes:    x (..., in), weight (out, in), bias (out,), y (..., out)
     Raises:    ValueError where weight is not two-dimensional or the sizes do not fit
+    Lesson:    lessons/00_backprop.py
     Kernel:    kernels/cpu/matmul.py
     """
     if weight.ndim != 2:

@@ -18,6 +18,7 @@ def softmax(x, axis=-1):
     Shapes:    y as x
     Raises:    ValueError for an axis that x does not have, or that has no elements
     Source:    Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
+    Lesson:    lessons/00_backprop.py
     Kernel:    kernels/cpu/softmax.py, kernels/cuda/softmax.cu
     """
     axis = _checked_axis("softmax", x, axis)
@@ -43,6 +44,7 @@ def log_softmax(x, axis=-1):
     Backward:  dx_i = dy_i - e^(y_i) \sum_j dy_j, since dy_j/dx_i = [i = j] - e^(y_i)
     Shapes:    y as x
     Raises:    ValueError for an axis that x does not have, or that has no elements
+    Lesson:    lessons/00_backprop.py
     """
     axis = _checked_axis("log_softmax", x, axis)
 

@@ -20,6 +20,7 @@ def relu(x):
     Backward:  dx = dy where x > 0, else 0 (also at the kink x = 0)
     Shapes:    y as x
     Source:    Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines"
+    Lesson:    lessons/01_alexnet.py
     Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     positive = raw(lambda v: v > 0, x)
@@ -130,6 +131,7 @@ def tanh(x):
     Forward:   y = (e^x - e^-x) / (e^x + e^-x)
     Backward:  dx = (1 - y^2) dy
     Shapes:    y as x
+    Lesson:    lessons/01_alexnet.py
     Kernel:    kernels/cpu/activation.py, kernels/cuda/activation.cu
     """
     y = output(tanh, lambda v: xp_of(v).tanh(v), x)
@@ -145,6 +147,7 @@ def softplus(x, beta=1.0, threshold=20.0):
     Shapes:    y as x
     Raises:    ValueError unless beta > 0
     Source:    Dugas et al. 2000, "Incorporating second-order functional knowledge for better option pricing"
+    Lesson:    lessons/07_gan.py
     """
     if not beta > 0:
         raise ValueError(f"softplus: beta expects a number > 0; it is {beta}")

@@ -33,6 +33,7 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     Raises:    ValueError where shapes or settings do not fit, or a mean is over nothing;
                IndexError for an index that is no class
     Source:    Bridle 1990; weights and smoothing: Szegedy et al. 2015, arXiv 1512.00567, section 7
+    Lesson:    lessons/00_backprop.py
     """
     name = "cross_entropy"
     _check_reduction(name, reduction)
@@ -55,6 +56,7 @@ def softmax_cross_entropy(x, target):
     Backward:  dx_nc = (p_nc \sum_k q_nk - q_nc) dy_n, since d ln p_nk / dx_nc = [k = c] - p_nc; dq_nc = -ln(p_nc) dy_n
     Shapes:    x and target (N, C, d1, ...), y (N, d1, ...)
     Source:    Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
+    Lesson:    lessons/00_backprop.py
     Kernel:    kernels/cpu/softmax.py, kernels/cuda/softmax.cu
     """
     log_p = log_softmax(x, axis=1)
@@ -103,6 +105,7 @@ def mse_loss(x, target, reduction="mean"):
     Backward:  dx_i = 2 (x_i - t_i) dy / n, dt_i = -dx_i; "sum" and "none" without 1/n
     Shapes:    x and target alike; y () or, for "none", as x
     Raises:    ValueError where the shapes differ or the reduction is unknown
+    Lesson:    lessons/06_vae.py
     """
     target = _checked_target("mse_loss", x, target, reduction)
     difference = x - target
@@ -172,6 +175,7 @@ def binary_cross_entropy_with_logits(x, target, weight=None, reduction="mean", p
                dt_i = -w_i (x_i + (v - 1) ln s_i) dy / n; "sum" and "none" without 1/n
     Shapes:    x and target alike; weight and pos_weight broadcast to x; y () or, for "none", as x
     Raises:    ValueError where shapes do not fit or the reduction is unknown
+    Lesson:    lessons/06_vae.py, lessons/07_gan.py
     Kernel:    kernels/cpu/loss.py, kernels/cuda/loss.cu
     """
     name = "binary_cross_entropy_with_logits"
@@ -247,6 +251,7 @@ def gaussian_kl(mean, log_variance, reduction="mean"):
     Units:     nats
     Raises:    ValueError where the shapes differ, have fewer than two axes, or the reduction is unknown
     Source:    Kingma and Welling 2013, arXiv 1312.6114, appendix B
+    Lesson:    lessons/06_vae.py
     """
     name = "gaussian_kl"
     _check_reduction(name, reduction)

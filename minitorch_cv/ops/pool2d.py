@@ -45,6 +45,7 @@ def max_pool2d(
                TypeError where x is not floating
     Source:    Ranzato et al. 2007, "Unsupervised learning of invariant feature hierarchies", section 2;
                overlapping windows: Krizhevsky et al. 2012, section 3.4
+    Lesson:    lessons/01_alexnet.py
     Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     kernel, *settings, shape = pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
@@ -111,6 +112,7 @@ def max_unpool2d(
     Raises:    ValueError where shapes or sizes do not fit; IndexError where an index lies outside the plane;
                TypeError where indices are no integers
     Source:    Zeiler and Fergus 2013, arXiv 1311.2901, section 2.1
+    Lesson:    lessons/02_vgg.py
     """
     height, width = _unpooled_size(x, indices, kernel_size, stride, padding, output_size)
     places = raw(lambda i: i.reshape(*i.shape[:2], -1), indices)
@@ -260,6 +262,7 @@ def adaptive_avg_pool2d(x: Any, output_size: int | tuple[int | None, int | None]
     Raises:    ValueError where x has not four axes or no pixels, or a size is not positive; TypeError where x is not
                floating
     Source:    He et al. 2014, arXiv 1406.4729, section 2.2; with output_size 1: Lin et al. 2013, arXiv 1312.4400
+    Lesson:    lessons/03_inception.py
     Kernel:    kernels/cpu/pool2d.py, kernels/cuda/pool2d.cu
     """
     name, x_shape = "adaptive_avg_pool2d", x.shape

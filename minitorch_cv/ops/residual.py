@@ -15,6 +15,7 @@ def add_relu(x, residual):
     Shapes:    x, residual and y alike
     Raises:    ValueError where the shapes differ: a residual sum does not broadcast
     Source:    He et al. 2015, arXiv 1512.03385, equation 1 and figure 2
+    Lesson:    lessons/04_resnet.py
     Kernel:    kernels/cpu/residual.py, kernels/cuda/residual.cu
     """
     if x.shape != residual.shape:

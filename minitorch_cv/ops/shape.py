@@ -142,6 +142,7 @@ def concatenate_operands(*arrays, axis=0):
     Forward:   y = x_1, x_2, ... one after the other along `axis`
     Backward:  dx_k = the part of dy that came from x_k
     Shapes:    equal but along `axis`, where they add up
+    Lesson:    lessons/03_inception.py
     Kernel:    kernels/cpu/shape.py
     """
     ends = np.cumsum([a.shape[axis] for a in arrays]).tolist()

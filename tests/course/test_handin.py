@@ -268,15 +268,25 @@ def test_too_many_entries(tmp_path, monkeypatch):
     assert result.files == {} and "more than 10 entries" in result.problems[0]
 
 
-@posix
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read(tmp_path):
-    path = folder_of(tmp_path, {"conv.py": CODE, "closed/linear.py": CODE})
-    os.chmod(path / "conv.py", 0)
-    os.chmod(path / "closed", 0)
+def test_what_the_system_refuses(tmp_path, monkeypatch):
+    path = folder_of(tmp_path, {"conv.py": CODE, "closed/linear.py": CODE, "race.cu": b"1"})
+
+    def refusing(function, part):
+        def refuses(path, *more):
+            if part in os.fspath(path):
+                raise PermissionError(13, "Permission denied", path)
+            return function(path, *more)
+
+        return refuses
+
+    monkeypatch.setattr(os, "open", refusing(os.open, "conv.py"))
+    monkeypatch.setattr(os, "scandir", refusing(os.scandir, "closed"))
     result = read(path)
-    os.chmod(path / "closed", 0o700)
-    assert result.files == {} and len(result.problems) == 2
+    assert result.files == {"race.cu": b"1"}
+    assert result.problems == [
+        "'conv.py' cannot be read (Permission denied).",
+        "Not read, for the system refuses it (Permission denied): 'closed'.",
+    ]
 
 
 # Hostile zips.

@@ -5,8 +5,9 @@ A `Sandbox` starts a script of ours as a `Process`; requests go in and arrays co
 """
 
 from .endings import Ended, Ending, explain
+from .launch import Unavailable
 from .limits import Limits
 from .process import Process
-from .sandbox import Sandbox, Strength, Unavailable
+from .sandbox import Sandbox, Strength
 
 __all__ = ["Sandbox", "Strength", "Unavailable", "Limits", "Process", "Ended", "Ending", "explain"]

@@ -2,18 +2,23 @@
 
 Inside there is the interpreter with its standard library, the granted packages, the script and the hand-in's files,
 all read-only, and an empty folder in memory to write to; https://github.com/containers/bubblewrap.
+
+There is no /proc: in a user namespace bubblewrap's first process has the student's rights and no limits, and would lie
+open to be rewritten as /proc/1/mem. Nor do most containers let /proc be mounted in them.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from . import system_calls
@@ -39,79 +44,100 @@ def launch(
     script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int
 ) -> Launch:
     """The script inside of bubblewrap."""
-    information, info_descriptor = os.pipe()
-    os.set_blocking(information, False)
-    contents = {name: _in_memory(content) for name, content in files.items()}
-    calls = _in_memory(system_calls.refusing_filter())
-    inside = f"{RUNNER}/{script.name}"
-    command = [str(PYTHON), *FLAGS, inside, FILES, PACKAGES]
-    # As root bubblewrap reaches folders that others may not enter, and the id of a user is taken on inside. For an
-    # ordinary user it makes a user namespace, in which its own first process counts as the student's.
+    # As root bubblewrap reaches folders that others may not enter, and a user's id is taken on inside. For an ordinary
+    # user it makes a user namespace, in which its own first process counts with the student's.
     user = free_user(worker) if is_root() else None
     others = 0 if user is not None else 1 if _counts_by_namespace() else tasks_of(os.getuid()) + 2
-    confining = confined(command, limits, other_tasks=others, user=user, confine=CONFINE_INSIDE)
+    inside = f"{RUNNER}/{script.name}"
+    contents = {f"{FILES}/{name}": _in_memory(content) for name, content in files.items()}
+    calls = _in_memory(system_calls.refusing_filter())
     arguments = [
-        *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
-        *([] if user is not None else ["--unshare-user"]),
-        *("--die-with-parent", "--hostname", "sandbox", "--cap-drop", "ALL"),
-        *(["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if user is not None else []),
-        # First of all: what else lies below /tmp outside comes to lie on it.
+        *_namespaces(user),
+        # First of the files: what lies below /tmp outside as well comes to lie on it.
         *("--perms", "1777", "--size", str(limits.file_size), "--tmpfs", TEMPORARY),
         *_system(),
-        *("--proc", "/proc"),
-        *(argument for name in ("null", "zero", "random", "urandom") for argument in _device(f"/dev/{name}")),
-        *_folders_above(inside, f"{PACKAGES}/any", f"{FILES}/any", *(f"{FILES}/{name}" for name in files)),
-        *("--ro-bind", str(CONFINE), CONFINE_INSIDE, "--ro-bind", str(script), inside),
-        *(part for name, path in packages.items() for part in ("--ro-bind", str(path), f"{PACKAGES}/{name}")),
-        *(
-            part
-            for name, content in contents.items()
-            for part in ("--perms", "0444", "--ro-bind-data", str(content), f"{FILES}/{name}")
-        ),
-        *("--remount-ro", "/", "--chdir", TEMPORARY),
-        *("--seccomp", str(calls), "--info-fd", str(info_descriptor)),
+        *_folders_above(inside, f"{PACKAGES}/any", f"{FILES}/any", *contents),
+        *_read_only(CONFINE, CONFINE_INSIDE),
+        *_read_only(script, inside),
+        *(argument for name, path in packages.items() for argument in _read_only(path, f"{PACKAGES}/{name}")),
+        *(argument for path, content in contents.items() for argument in _content(content, path)),
+        *("--remount-ro", "/", "--chdir", TEMPORARY, "--seccomp", str(calls)),
     ]
-
-    def kill(process: subprocess.Popen[bytes]) -> None:
-        """End the first process of the namespace: the kernel ends all others with it, before it is gone itself."""
-        if process.poll() is not None:
-            os.close(information)
-            return
-        try:
-            first = json.loads(os.read(information, 4096))["child-pid"]
-            os.kill(first, signal.SIGKILL)
-            process.wait(10)
-        except (OSError, ValueError, subprocess.TimeoutExpired):
-            process.kill()
-        finally:
-            os.close(information)
-
+    command = [str(PYTHON), *FLAGS, inside, FILES, PACKAGES]
+    confining = confined(command, limits, other_tasks=others, user=user, confine=CONFINE_INSIDE)
     return Launch(
         [str(shutil.which("bwrap")), *arguments, "--", *confining],
         environment(TEMPORARY),
-        kill,
+        _kill,
         signals_from_128=True,
-        descriptors=(info_descriptor, calls, *contents.values()),
+        descriptors=(calls, *contents.values()),
     )
 
 
-def _system() -> Iterator[str]:
-    """Shared libraries and the standard library at their own places, every folder of installed packages left out."""
-    candidates = [Path("/usr/lib"), Path("/usr/lib64"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
-    libraries = list(dict.fromkeys(folder for folder in candidates if folder.is_dir() and not folder.is_symlink()))
-    yield from _folders_above(*libraries, PYTHON)
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the first process inside: the kernel ends all others of its namespace before it is gone itself."""
+    if process.poll() is not None:
+        return
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        for first in children.read_text(encoding="ascii").split():
+            os.kill(int(first), signal.SIGKILL)
+        process.wait(1)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+    # If it had not begun, or this kernel lists no children: what it has started dies with it, a moment later.
+    process.kill()
+
+
+def _namespaces(user: int | None) -> Iterator[str]:
+    yield from ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
+    yield from ("--die-with-parent", "--hostname", "sandbox", "--cap-drop", "ALL")
+    if user is None:
+        yield "--unshare-user"
+    else:
+        yield from ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
+
+
+@cache
+def _system() -> tuple[str, ...]:
+    """The interpreter, the standard library, shared libraries and harmless devices at their own places."""
+    libraries = list(dict.fromkeys([*_library_folders(), *_own_folders()]))
+    devices = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+    arguments = [*_folders_above(*libraries, PYTHON, *devices)]
     for path in (*libraries, PYTHON):
-        yield from ("--ro-bind", str(path), str(path))
+        arguments += _read_only(path, path)
     for folder in (Path("/lib"), Path("/lib64")):
         if folder.is_symlink():
-            yield from ("--symlink", os.readlink(folder), str(folder))
-        elif folder.is_dir():
-            yield from ("--ro-bind", str(folder), str(folder))
+            arguments += ["--symlink", os.readlink(folder), str(folder)]
     for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
-        yield from ("--ro-bind-try", name, name)
+        arguments += ["--ro-bind-try", name, name]
     for folder in libraries:
-        for packages in sorted([*folder.glob("python*/site-packages"), *folder.glob("python*/dist-packages")]):
-            yield from ("--tmpfs", str(packages), "--remount-ro", str(packages))
+        for pattern in ("site-packages", "dist-packages", "python*/site-packages", "python*/dist-packages"):
+            for packages in sorted(folder.glob(pattern)):
+                arguments += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
+    for device in devices:
+        arguments += ["--dev-bind", device, device]
+    return tuple(arguments)
+
+
+def _library_folders() -> Iterator[Path]:
+    """Where the system has its shared libraries: on Debian and Ubuntu little else lies there, elsewhere much."""
+    architecture = sysconfig.get_config_var("MULTIARCH") or ""
+    for folder in (Path("/usr/lib"), Path("/lib")):
+        folder = folder / architecture if (folder / architecture).is_dir() else folder
+        if folder.is_dir() and not folder.parent.is_symlink() and not folder.is_symlink():
+            yield folder
+    for folder in (Path("/usr/lib64"), Path("/lib64")):
+        if folder.is_dir() and not folder.is_symlink():
+            yield folder
+
+
+def _own_folders() -> Iterator[Path]:
+    """Where the interpreter has its standard library, and if it brings its own libraries, those."""
+    if sys.base_prefix == "/usr":
+        yield from (Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+    else:
+        yield from (folder for name in ("lib", "lib64") if (folder := Path(sys.base_prefix, name)).is_dir())
 
 
 def _folders_above(*paths: str | Path) -> Iterator[str]:
@@ -120,8 +146,12 @@ def _folders_above(*paths: str | Path) -> Iterator[str]:
         yield from ("--perms", "0755", "--dir", str(folder))
 
 
-def _device(path: str) -> tuple[str, str, str]:
-    return "--dev-bind", path, path
+def _read_only(outside: Path, inside: str | Path) -> tuple[str, ...]:
+    return "--ro-bind", str(outside), str(inside)
+
+
+def _content(descriptor: int, inside: str) -> tuple[str, ...]:
+    return "--perms", "0444", "--ro-bind-data", str(descriptor), inside
 
 
 def _in_memory(content: bytes) -> int:
@@ -135,5 +165,5 @@ def _in_memory(content: bytes) -> int:
 
 def _counts_by_namespace() -> bool:
     """Whether the limit on processes counts those of a user within its namespace only: Linux 5.14 and later."""
-    major, minor = platform.release().split(".")[:2]
-    return (int(major), int("".join(filter(str.isdigit, minor)) or 0)) >= (5, 14)
+    release = re.match(r"(\d+)\.(\d+)", platform.release())
+    return release is not None and (int(release[1]), int(release[2])) >= (5, 14)

@@ -1,13 +1,12 @@
 """The first program inside of the sandbox: takes on limits and an unprivileged user id, then becomes another program.
 
-    python -I -S -B confine.py [user=65536] [AS=2147483648 NPROC=1 ...] -- program argument ...
+    python -I -S -B confine.py [user=65536] [no_new_privileges=1] [AS=2147483648 NPROC=1 ...] -- program argument ...
 
 `user` is the id of a user and of a group. Other names are those of `resource.RLIMIT_*`; a system that lacks one goes
 without. It knows nothing of the package, which is not there to be imported.
 """
 
 import os
-import resource
 import sys
 
 
@@ -16,8 +15,8 @@ def main() -> None:
     end = sys.argv.index("--")
     settings = {name: int(value) for name, _, value in (argument.partition("=") for argument in sys.argv[1:end])}
     user = settings.pop("user", None)
-    # Nothing that the judge has open may come along, whatever opened it.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if settings.pop("no_new_privileges", 0):
+        forbid_new_privileges()
     prefer_for_killing()
     for name, value in settings.items():
         limit(name, value)
@@ -29,6 +28,8 @@ def main() -> None:
 
 def limit(name: str, value: int) -> None:
     """Set a limit, the hard one as well, so that it cannot be raised again; never above what is allowed already."""
+    import resource  # Windows, which has none, must still be able to import this module
+
     kind = getattr(resource, f"RLIMIT_{name}", None)
     if kind is None:
         return
@@ -53,8 +54,17 @@ def become(user: int) -> None:
         raise SystemExit("confine: root's rights were not dropped")
 
 
+def forbid_new_privileges() -> None:
+    """From now on no program gets more rights than this one has: sudo and its like do not work (Linux)."""
+    import ctypes
+
+    PR_SET_NO_NEW_PRIVS = 38
+    if ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise SystemExit("confine: programs such as sudo could not be ruled out")
+
+
 def prefer_for_killing() -> None:
-    """When the machine runs out of memory, Linux ends this process before the judge."""
+    """When the machine runs out of memory, Linux ends this process before the judge; where /proc is in sight."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")

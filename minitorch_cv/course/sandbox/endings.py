@@ -42,9 +42,9 @@ SENTENCES = {
         "An allocation beyond the limit of {memory} failed{detail}.",
     ),
     "processes": (
-        "Your code started other processes or threads; {processes} may run at a time, its own included. The exercise "
+        "Your code started other processes or threads. {processes} may run at a time, its own included: the exercise "
         "needs no other.",
-        "The limit of {processes} processes and threads was reached{detail}.",
+        "No process or thread could be started beyond the limit of {processes}{detail}.",
     ),
     "file size": (
         "Your code wrote a file larger than {file_size}. The exercise needs no files.",
@@ -129,7 +129,7 @@ def ending_by_status(status: int, limits: Limits, printed: str) -> Ending:
 
 # What an exception says when a limit stood in the way, by the last line of its traceback.
 _ERRORS = (
-    ("memory", r"(\w+\.)*_?(Array)?MemoryError\b"),
+    ("memory", r"([\w.]*\b_?(Array)?MemoryError\b|OSError: \[Errno 12\])"),
     ("processes", r"BlockingIOError: \[Errno 11\]|RuntimeError: can't (start new|allocate lock)"),
     ("file size", r"OSError: \[Errno 27\]"),
     ("temporary folder", r"OSError: \[Errno 28\]"),

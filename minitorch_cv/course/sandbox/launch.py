@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from .limits import Limits
+
+
+class Unavailable(Exception):
+    """There is no sandbox as it was asked for, and grading refuses; the message says why, and what mends it."""
 
 
 class Launch(NamedTuple):
@@ -38,7 +43,10 @@ FLAGS = ["-s", "-S", "-B", *(["-P"] if sys.version_info >= (3, 11) else [])]
 
 def environment(temporary: str | Path) -> dict[str, str]:
     """All that a confined program finds in its environment."""
+    # Where an interpreter lies outside of the system's folders it may find its own library by this.
+    libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return {
+        **libraries,
         "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
@@ -53,12 +61,18 @@ def environment(temporary: str | Path) -> dict[str, str]:
 
 
 def confined(
-    command: list[str], limits: Limits, *, other_tasks: int, user: int | None, confine: str = str(CONFINE)
+    command: list[str],
+    limits: Limits,
+    *,
+    other_tasks: int,
+    user: int | None,
+    confine: str | Path = CONFINE,
+    no_new_privileges: bool = False,
 ) -> list[str]:
     """The command that takes on limits, and a user id, and then becomes `command`.
 
     `other_tasks`: how many processes and threads of the same user count with the sandbox's own. `confine`: where
-    confine.py lies for it.
+    confine.py lies for it. `no_new_privileges`: rule out sudo and its like (Linux; bubblewrap does by itself).
     """
     settings = {
         "AS": limits.memory,
@@ -71,8 +85,10 @@ def confined(
     }
     if user is not None:
         settings["user"] = user
+    if no_new_privileges:
+        settings["no_new_privileges"] = 1
     arguments = [f"{name}={value}" for name, value in settings.items()]
-    return [str(PYTHON), "-I", "-S", "-B", confine, *arguments, "--", *command]
+    return [str(PYTHON), "-I", "-S", "-B", str(confine), *arguments, "--", *command]
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -84,12 +100,12 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path.chmod(0o444)
 
 
-def check_names(files: Mapping[str, bytes]) -> None:
-    """Refuse names that lead out of the folder of files.
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names of files or packages that lead out of the folder that will hold them.
 
     Raises: ValueError.
     """
-    for name in files:
+    for name in names:
         path = PurePosixPath(name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
-            raise ValueError(f"sandbox: files expects names below its folder; one is {name!r}")
+            raise ValueError(f"sandbox: expects names below a folder; one is {name!r}")

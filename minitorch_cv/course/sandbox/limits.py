@@ -8,7 +8,7 @@ MIB = 2**20
 
 
 class Limits(NamedTuple):
-    """What one process in the sandbox may use; each limit has an ending, or an error that `Limits.explain` knows.
+    """What one process in the sandbox may use; each has an ending, or an exception that `explain` knows.
 
     Who sets them guards a machine's memory: at most `processes * memory`, and a temporary folder of `file_size`.
     """

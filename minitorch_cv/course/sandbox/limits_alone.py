@@ -10,17 +10,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .folders import private_folder
-from .launch import FLAGS, PYTHON, Launch, confined, environment, write_files
+from .launch import FLAGS, PYTHON, Launch, Unavailable, confined, environment, write_files
 from .limits import Limits
 from .stragglers import MARK, kill_all_marked, kill_all_of, kill_group
-from .unprivileged import free_user, is_root, tasks_of
+from .unprivileged import free_user, is_reachable, is_root, tasks_of
 
 
 def launch(
     script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int
 ) -> Launch:
-    """The script under limits."""
+    """The script under limits.
+
+    Raises: Unavailable as root, if the script or a package is out of reach for others.
+    """
     user = free_user(worker) if is_root() else None
+    if user is not None:
+        for path in (script, *packages.values()):
+            if not is_reachable(path):
+                raise Unavailable(f"grading: without bubblewrap, a user without rights cannot reach {path}")
     folder = private_folder()
     granted, hand_in, temporary = folder / "packages", folder / "hand-in", folder / "tmp"
     for inner in (granted, hand_in, temporary):
@@ -45,7 +52,7 @@ def launch(
 
     command = [str(PYTHON), *FLAGS, str(script.absolute()), str(hand_in), str(granted)]
     return Launch(
-        confined(command, limits, other_tasks=others, user=user),
+        confined(command, limits, other_tasks=others, user=user, no_new_privileges=sys.platform == "linux"),
         {**environment(temporary), MARK: mark},
         kill,
         folder=folder,

@@ -73,11 +73,14 @@ class Process:
         """Exactly `count` bytes from the answers' channel.
 
         They must be there within `seconds` from now, or else within `limits.seconds` from the last request (before
-        the first one: from the start).
+        the first one: from the start). More than `limits.answer` is refused at once: a length that the student's code
+        has announced needs no other check.
 
         Raises: Ended if the process is over, or a limit was hit, for which it was killed.
         """
         self._refuse_if_over()
+        if count > self._limits.answer:
+            raise Ended(self._end("answer too large"))
         left = seconds if seconds is not None else self._since + self._limits.seconds - time.monotonic()
         self._wait(lambda: len(self._answers) >= count, left, seconds)
         with self._changed:
@@ -116,7 +119,7 @@ class Process:
 
     def _end(self, reason: str, detail: str = "") -> Ending:
         """Kill everything, and say why it ended: what happened before the killing counts before `reason`."""
-        over = self._is_over()
+        broken, over = self._broken, self._is_over()
         self._launch.kill(self._process)
         try:
             self._process.wait(_GRACE)
@@ -131,7 +134,7 @@ class Process:
             self._ending = ending(self._exceeded, self._limits)
         elif over:
             self._ending = ending_by_status(self._status(), self._limits, self.printed)
-        elif self._broken and reason != "closed":
+        elif broken and reason != "closed":
             self._ending = ending("channel closed", self._limits)
         else:
             self._ending = ending(reason, self._limits, detail)

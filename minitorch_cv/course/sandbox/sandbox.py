@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import bubblewrap, limits_alone, unconfined
 from .endings import Ended
-from .launch import PYTHON, check_names
+from .launch import PYTHON, Unavailable, check_names
 from .limits import Limits, check
 from .process import Process
 from .unprivileged import is_reachable, is_root
@@ -23,10 +23,6 @@ class Strength(Enum):
     BUBBLEWRAP = "bubblewrap"
     LIMITS = "limits alone"
     NONE = "none"
-
-
-class Unavailable(Exception):
-    """There is no sandbox as it was asked for, and grading refuses; the message says why, and what mends it."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +88,14 @@ class Sandbox:
         "numpy.libs"). `worker`: a number below 64, different for those that start processes at the same time, so
         that their limits on processes do not count together.
 
-        Raises: ValueError for limits or names that cannot be; OSError where the program cannot be started.
+        Raises: ValueError for limits or names that cannot be; OSError where the script or a package is not there, or
+        the program cannot be started; Unavailable where a user without rights cannot reach them.
         """
         check(limits)
         check_names(files)
+        check_names(packages)
+        for path in (script, *packages.values()):
+            path.stat()
         if self.strength is Strength.NONE:
             return Process(unconfined.launch(script, files), limits)
         strategy = bubblewrap if self.strength is Strength.BUBBLEWRAP else limits_alone
@@ -152,8 +152,9 @@ def _hint(said: str) -> str:
         )
     if "namespace" in said.lower() or "Operation not permitted" in said:
         return (
-            " (inside of a container it needs --cap-add SYS_ADMIN and --security-opt seccomp=unconfined; where the "
-            "container itself isolates: --sandbox container)"
+            " (on a machine of one's own: sysctl kernel.unprivileged_userns_clone=1; inside of a container it needs "
+            "--cap-add SYS_ADMIN and --security-opt seccomp=unconfined; where the container itself isolates: "
+            "--sandbox container)"
         )
     return ""
 
@@ -168,8 +169,8 @@ _BUBBLEWRAP = (
 )
 _LIMITS = (
     f"limits alone: {_LIMITS_HOLD}. Not held back: reading every file that the user who runs it may read, the network, "
-    "packages imported by their path, the number of files written; not run as root, also signals to the grader's own "
-    "processes."
+    "packages imported by their path, the number of files written, and, unless root runs it, whatever else that user "
+    "may do: change files, end the grader, reach into it."
 )
 _CONTAINER = (
     "container: the container around the grader isolates it from everything else, as whoever chose this says; inside "

@@ -1,0 +1,58 @@
+"""What a check credits, and what it says where there is something wrong."""
+
+import numpy as np
+import pytest
+
+from minitorch_cv.course.checks import Derivation, FindsFaults, Gradient
+from minitorch_cv.course.exercise import find_exercise
+
+
+def judged(exercise, check, function):
+    """The mean credit and the first message of a student whose one function this is."""
+    exercise = find_exercise(exercise)
+    (check,) = [one for one in exercise.checks if isinstance(one, check)]
+
+    class Student:
+        pass
+
+    setattr(Student, check.function, staticmethod(function))
+    verdicts = [c.judge(c.ask(Student), Student) for c in check.cases(exercise.reference, np.random.default_rng(0))]
+    return np.mean([verdict.credit for verdict in verdicts]), verdicts[0].message
+
+
+def derived(change, exercise="wgan_gp_penalty"):
+    backward = find_exercise(exercise).reference.backward
+    return lambda dy, values: {name: change(name, value) for name, value in backward(dy, values).items()}
+
+
+def test_lines_after_a_wrong_one_count_as_right():
+    credit, message = judged("wgan_gp_penalty", Derivation, derived(lambda name, value: 2 * value))
+    assert credit == pytest.approx(7 / 8)
+    assert message.startswith("the first wrong line is dr")
+
+
+@pytest.mark.parametrize("change", [lambda name, value: 1e-9 * value, lambda name, value: np.zeros_like(value)])
+def test_lines_of_nothing_earn_nothing(change):
+    credit, _ = judged("wgan_gp_penalty", Derivation, derived(change))
+    assert credit == 0
+
+
+def test_lines_that_nobody_can_tell_about_earn_nothing():
+    noise = np.random.default_rng(0)
+    credit, _ = judged(
+        "elbo_gradient", Derivation, derived(lambda name, value: noise.standard_normal(value.shape), "elbo_gradient")
+    )
+    assert credit == 0
+
+
+def test_no_explanation_speaks_of_a_gradient_that_is_not_asked_for():
+    backward = find_exercise("spectral_norm").reference.spectral_norm_backward
+    credit, message = judged("spectral_norm", Gradient, lambda dy, W, u, v: -backward(dy, W, u, v))
+    assert credit == 0
+    assert "sign" in message and "no gradient was returned" not in message
+
+
+def test_counting_the_calls_finds_no_faults():
+    calls = iter(range(1000))
+    credit, _ = judged("find_faults_batch_norm", FindsFaults, lambda forward, backward: next(calls) % 2 == 0)
+    assert credit <= 0.5
