@@ -171,6 +171,7 @@ class _Student:
                 packages=language.packages(),
                 limits=language.limits(self.limits),
                 worker=self.worker,
+                compiler=language.needs_compiler,
             )
             self.processes.enter_context(process)
             self.processes.callback(self._keep_printed, process)
