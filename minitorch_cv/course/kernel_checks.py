@@ -18,6 +18,7 @@ import numpy as np
 from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Case, Verdict
 from minitorch_cv.course.runner.kernel_file import ORDERS
+from minitorch_cv.course.sandbox import Ending
 from minitorch_cv.course.student_kernels import Found, Observed
 from minitorch_cv.kernels.signatures import Signature, read_signatures
 from minitorch_cv.kernels.simulator import harness
@@ -94,6 +95,15 @@ class _KernelCase:
     def _result(self, name: str, observed: Observed) -> np.ndarray:
         names = [parameter.name for parameter in self.signature.parameters]
         return observed.arguments[names.index(name)]
+
+
+def told_ending(ending: Ending) -> str:
+    """What a student reads of a process that ended while it launched a kernel of theirs."""
+    kind = _KINDS_OF_ENDINGS.get(ending.reason)
+    return f"{kind}: {ending.teacher} {ADVICE[kind][0]}" if kind else ending.student
+
+
+_KINDS_OF_ENDINGS = {"time": "never-ends", "processor time": "never-ends", "signal": "crash", "exit": "crash"}
 
 
 def _sizes(signature: Signature, launch: Launch) -> str:

@@ -37,15 +37,11 @@ class Language(NamedTuple):
         return ""
 
     def limits(self, limits: Limits) -> Limits:
-        """The limits of one process: a compiler starts others, and is slow beside what it compiles."""
-        if not self.needs_compiler:
-            return limits
-        return limits._replace(processes=COMPILER_PROCESSES, seconds=max(limits.seconds, COMPILER_SECONDS))
+        """The limits of one process: a compiler starts others."""
+        return limits._replace(processes=COMPILER_PROCESSES) if self.needs_compiler else limits
 
 
 COMPILER_PROCESSES = 8
-COMPILER_SECONDS = 30.0
-"""One kernel takes about a second; several graders at a time, and a slow machine, take a multiple."""
 
 
 @lru_cache

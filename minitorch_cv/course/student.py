@@ -45,16 +45,16 @@ class Conversation:
     def __init__(self, pipe: Pipe):
         self._pipe = pipe
 
-    def ask(self, request: dict[str, Any]) -> Any:
-        """The answer to a request."""
+    def ask(self, request: dict[str, Any], seconds: float | None = None) -> Any:
+        """The answer to a request. seconds: in which it must come, if not in those that the process was given."""
         functions: list[Callable] = []
         self._pipe.write(pack(request, functions))
-        return self.answer(functions)
+        return self.answer(functions, seconds)
 
-    def answer(self, functions: Sequence[Callable] = ()) -> Any:
+    def answer(self, functions: Sequence[Callable] = (), seconds: float | None = None) -> Any:
         """The next answer. functions: those of ours that the process may call before it answers."""
         while True:
-            answer = unpack(self._pipe.read)
+            answer = unpack(lambda count: self._pipe.read(count, seconds))
             if not isinstance(answer, dict):
                 raise MessageError("an answer came that is no answer")
             if "callback" in answer:

@@ -61,6 +61,7 @@ about = About(
     points=3,
     difficulty=2,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("relu_backward", draw)]
 mistakes = [

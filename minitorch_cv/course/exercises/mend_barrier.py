@@ -59,6 +59,7 @@ about = About(
     points=3,
     difficulty=2,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("convolve", draw)]
 _IN_THE_IF = "The surplus threads still do not come to the barrier. Let them skip the work, not the barrier: the tests "

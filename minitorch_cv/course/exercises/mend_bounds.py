@@ -69,6 +69,7 @@ about = About(
     points=2,
     difficulty=1,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("max_pool", draw)]
 mistakes = [

@@ -50,10 +50,11 @@ def draw(rng):
 about = About(
     lesson="08_kernels",
     source="CUDA C++ Programming Guide, section on warp shuffle functions",
-    operations=("global_avg_pool2d",),
+    operations=("avg_pool2d",),
     points=2,
     difficulty=2,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("average_pool", draw)]
 mistakes = [

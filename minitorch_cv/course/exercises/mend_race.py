@@ -75,6 +75,7 @@ about = About(
     points=3,
     difficulty=2,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("softmax", draw)]
 mistakes = [

@@ -74,6 +74,7 @@ about = About(
     points=4,
     difficulty=3,
     language="cuda",
+    imports=(),
 )
 checks = [Kernel("linear", draw)]
 mistakes = [

@@ -12,6 +12,7 @@ The process knows the inputs of the call at hand and nothing of what is expected
 from __future__ import annotations
 
 import builtins
+import ctypes
 import os
 import sys
 import types
@@ -118,6 +119,8 @@ def launched(kernels: KernelFile, request: dict[str, Any], path: str) -> dict[st
         return {"value": kernels.launch(kernel, **request)}
     except Exception as error:
         return told(error, path)
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what the kernels printed
 
 
 def build_here() -> None:
