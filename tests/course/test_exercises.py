@@ -11,6 +11,8 @@ SEED = 2026
 
 
 def judged(exercise, text):
+    if missing := exercise.language.missing():
+        pytest.skip(f"{exercise.name}: {missing}")
     return judge(exercise, text, Sandbox.unconfined(), SEED)
 
 
