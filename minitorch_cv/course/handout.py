@@ -29,7 +29,7 @@ def script(exercise: Exercise, code: str) -> str:
     if exercise.language is CUDA:
         facts.append(f"Check it: minitorch-cv course check {exercise.name}")
         statement = "\n\n".join([f"{exercise.title}.", exercise.statement, "\n".join(facts)])
-        return f"{commented(statement, '//')}\n\n{code}"
+        return f"{commented(statement, CUDA.comment)}\n\n{code}"
     if about.imports:
         facts.append(f"To be solved with {' and '.join(about.imports)} alone.")
     statement = f"# {exercise.title}\n\n{exercise.statement}\n\n" + "\n".join(facts)
