@@ -1,9 +1,9 @@
 """What an exercise asks of the student's kernels: right results, and nothing for the simulator to find.
 
 A case is one launch in three orders of threads. Its results are compared here, outside of the process that runs the
-kernels; what the simulator finds, that process says. It runs compiled code of the student's, which may do whatever a
-process in the sandbox may: code that was written for it could hide its own findings. It could neither learn what is
-expected nor be right where its results are wrong.
+kernels; what the simulator finds and counts, that process says. It runs compiled code of the student's, which may do
+whatever a process in the sandbox may: code that was written for it could hide its own findings. It could neither learn
+what is expected nor be right where its results are wrong.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from minitorch_cv.kernels.signatures import Signature, read_signatures
 from minitorch_cv.kernels.simulator import harness
 from minitorch_cv.kernels.simulator.advice import ADVICE
 from minitorch_cv.kernels.simulator.harness import Launch
+from minitorch_cv.kernels.simulator.watched import MemoryCounts
 
 MOST_TOLD = 3
 """Findings of a case that are told: the first mistake mostly brings the others."""
@@ -31,21 +32,26 @@ MOST_TOLD = 3
 
 @dataclass(eq=False)
 class Kernel:
-    """The kernel gives NumPy's results, and nothing is found wrong. `draw(rng)` yields launches, with `expected`."""
+    """The kernel gives NumPy's results, and nothing is found wrong. `draw(rng)` yields launches, with `expected`.
+
+    lacks: what a kernel that is right still lacks, by its requests of memory; empty where it lacks nothing.
+    """
 
     function: str
     draw: Callable[[np.random.Generator], Iterable[Launch]]
     share: float = 1.0
+    lacks: Callable[[Launch, MemoryCounts], str] = lambda launch, counts: ""
 
     def cases(self, reference: Any, rng: np.random.Generator) -> Iterator[Case]:
         signature = read_signatures(reference.kernel)[self.function]
         for launch in self.draw(rng):
-            yield _KernelCase(_sizes(signature, launch), signature, launch)
+            yield _KernelCase(_sizes(signature, launch), self, signature, launch)
 
 
 @dataclass
 class _KernelCase:
     name: str
+    check: Kernel
     signature: Signature
     launch: Launch
 
@@ -72,11 +78,13 @@ class _KernelCase:
                 lines.append(f"{name}: {problem}{which}")
                 told = harness.difference(name, result, expected, self.launch.tolerance) or problem
                 detail.append(f"{told.replace('what the harness expects', 'what is expected')}{which}")
+        if not lines and (lacking := self._lacks(answer)):
+            return Verdict(0.0, f"its results are right, but {lacking}")
         return Verdict(0.0, "\n".join(lines), "\n".join(detail)) if lines else Verdict(1.0)
 
     def is_same(self, answer: dict[str, Observed], other: dict[str, Observed]) -> bool:
         """Whether two answers come of the same mistake: by results and findings, in each order of threads."""
-        return all(
+        return self._lacks(answer) == self._lacks(other) and all(
             {_in_general(found) for found in answer[order].findings}
             == {_in_general(found) for found in other[order].findings}
             and all(
@@ -91,6 +99,10 @@ class _KernelCase:
             )
             for order in ORDERS
         )
+
+    def _lacks(self, answer: dict[str, Observed]) -> str:
+        lacking = (self.check.lacks(self.launch, observed.counts) for observed in answer.values())
+        return next(filter(None, lacking), "")
 
     def _result(self, name: str, observed: Observed) -> np.ndarray:
         names = [parameter.name for parameter in self.signature.parameters]

@@ -17,6 +17,7 @@ from minitorch_cv.course.student import Conversation, Pipe
 from minitorch_cv.kernels.cache import trusted_folder
 from minitorch_cv.kernels.simulator.finding import KINDS
 from minitorch_cv.kernels.simulator.harness import Launch
+from minitorch_cv.kernels.simulator.watched import MemoryCounts
 
 COMPILER_SECONDS = 60.0
 """One file takes about a second; several graders at a time on a slow machine take a multiple."""
@@ -34,10 +35,11 @@ class Found(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """A launch in one order of threads: the arguments after it, and what was found."""
+    """A launch in one order of threads: the arguments after it, what was found, and its requests of memory."""
 
     arguments: tuple[Any, ...]
     findings: tuple[Found, ...]
+    counts: MemoryCounts
 
 
 class StudentKernels:
@@ -108,7 +110,8 @@ def _observed(answer: Any, launch: Launch) -> Observed:
         for given, came in zip(launch.arguments, arguments):
             if isinstance(given, np.ndarray) and (came.dtype, came.shape) != (given.dtype, given.shape):
                 raise ValueError
-        return Observed(arguments, tuple(map(_found, findings)))
+        counts = MemoryCounts(**{name: int(count) for name, count in answer["counts"].items()})
+        return Observed(arguments, tuple(map(_found, findings)), counts)
     except (TypeError, KeyError, ValueError, AttributeError):
         raise MessageError("an answer came that is no answer") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class KernelFile:
         shared_bytes: int,
         order: str,
     ) -> dict[str, Any]:
-        """The arguments as they are after the launch, and what was found wrong with it.
+        """The arguments as they are after the launch, what was found wrong with it, and its requests of memory.
 
         Raises TypeError, ValueError: there is no such kernel, or its parameters are others.
         """
@@ -62,4 +63,4 @@ class KernelFile:
             }
             for finding in seen.findings[:MOST_FINDINGS]
         ]
-        return {"arguments": values, "findings": findings}
+        return {"arguments": values, "findings": findings, "counts": asdict(seen.total)}
