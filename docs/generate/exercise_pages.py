@@ -72,5 +72,5 @@ def _page(exercise: Exercise) -> str:
     if about.imports:
         lines += [f"To be solved with {' and '.join(about.imports)} alone."]
     lines += [f"`minitorch-cv course check {exercise.name}` says whether it is right.", ""]
-    lines += ["````python", exercise.stub.strip(), "````", "", f"*After {about.source}.*", ""]
+    lines += [f"````{exercise.language.name}", exercise.stub.strip(), "````", "", f"*After {about.source}.*", ""]
     return "\n".join(lines)

@@ -290,7 +290,7 @@ def _name(copy: _Copy, signature: Signature, values: Sequence[Any]) -> str:
 
 def _symbols(library: Path) -> tuple[list[Variable], dict[str, int], int]:
     """The variables of the kernels' source; the addresses of all functions; where the library ends."""
-    command = [_binutil("nm"), "-S", "-C", "--defined-only", "--format=sysv", str(library)]
+    command = [binutil("nm"), "-S", "-C", "--defined-only", "--format=sysv", str(library)]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     variables, functions, end = [], {}, 0
     for line in listed.splitlines():
@@ -319,7 +319,7 @@ class _Source:
         if not counters:
             return
         asked = {c: hex((c & ~DESTINATION) - 1 - bias) for c in counters}  # the call, not what follows it
-        command = [_binutil("addr2line"), "-a", "-i", "-e", str(library), *dict.fromkeys(asked.values())]
+        command = [binutil("addr2line"), "-a", "-i", "-e", str(library), *dict.fromkeys(asked.values())]
         told: dict[int, list[tuple[str, int]]] = {}
         frames: list[tuple[str, int]] = []
         for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
@@ -342,7 +342,8 @@ class _Source:
 
 
 @functools.cache
-def _binutil(name: str) -> str:
+def binutil(name: str) -> str:
+    """A program that reads libraries. Raises RuntimeError without one."""
     for candidate in (name, f"llvm-{name}"):
         if found := shutil.which(candidate):
             return found

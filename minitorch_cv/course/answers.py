@@ -31,6 +31,23 @@ def difference(given: Any, expected: Any, tolerance: float = RELATIVE_TOLERANCE)
     return _numbers(given, np.asarray(expected), tolerance)
 
 
+def is_same(answer: Any, other: Any) -> bool:
+    """Whether two answers are the same, neither of which need be right: NaN is the same as NaN."""
+    return not difference(_nan_apart(answer), _nan_apart(other))
+
+
+def _nan_apart(value: Any) -> Any:
+    """An answer with its NaN as zeros, and where they were: NaN is never right, but two answers may have the same."""
+    if isinstance(value, Mapping):
+        return {key: _nan_apart(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_nan_apart(entry) for entry in value]
+    if isinstance(value, (float, np.ndarray, np.floating)) and (array := np.asarray(value)).dtype.kind in "fc":
+        missing = np.isnan(array)
+        return [np.where(missing, 0.0, array), missing] if missing.any() else value
+    return value
+
+
 def _mapping(given: Any, expected: Mapping, tolerance: float) -> str:
     if not isinstance(given, Mapping):
         return f"expected a dict with {_listed(expected)}; it is {kind(given)}"

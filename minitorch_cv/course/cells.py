@@ -8,6 +8,7 @@ import textwrap
 BEGIN, INSTEAD, END = "begin solution", "instead", "end solution"
 _CELL = re.compile(r"^# %% (\w+)\n", re.MULTILINE)
 _COMMENT = r"(?:#|//)"
+_YOURS = "yours to write"
 
 
 def student_cell(text: str, file: str) -> str:
@@ -32,7 +33,7 @@ def cut(text: str, solution: bool) -> str:
     inside: str | None = None
     replaced: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
-        mark = re.fullmatch(rf"(\s*){_COMMENT} ({BEGIN}|{INSTEAD}|{END})", line)
+        mark = re.fullmatch(rf"(\s*)({_COMMENT}) ({BEGIN}|{INSTEAD}|{END})", line)
         if mark is None:
             if inside is None or (inside == BEGIN and solution):
                 lines.append(line)
@@ -40,16 +41,19 @@ def cut(text: str, solution: bool) -> str:
                 replaced.append(re.sub(rf"^(\s*){_COMMENT} ?", r"\1", line))
             continue
         expected = {None: (BEGIN,), BEGIN: (INSTEAD, END), INSTEAD: (END,)}[inside]
-        if mark[2] not in expected:
-            raise ValueError(f"line {number}: expects `{' or '.join(expected)}`; it is `{mark[2]}`")
-        if mark[2] == END and not solution:
-            lines += replaced or ([f'{mark[1]}raise NotImplementedError("yours to write")'] if inside == BEGIN else [])
-        inside, replaced = (None, []) if mark[2] == END else (mark[2], replaced)
+        indent, comment, word = mark.groups()
+        if word not in expected:
+            raise ValueError(f"line {number}: expects `{' or '.join(expected)}`; it is `{word}`")
+        if word == END and not solution:
+            yours = f'raise NotImplementedError("{_YOURS}")' if comment == "#" else f"// {_YOURS}"
+            lines += replaced or ([f"{indent}{yours}"] if inside == BEGIN else [])
+        inside, replaced = (None, []) if word == END else (word, replaced)
     if inside is not None:
         raise ValueError(f"`{BEGIN}` has no `{END}`")
     return "\n".join(lines) + "\n"
 
 
-def commented(markdown: str) -> str:
-    """Markdown as the lines of a percent script's Markdown cell."""
-    return textwrap.indent(markdown, "# ", lambda line: bool(line.strip())).replace("\n\n", "\n#\n")
+def commented(markdown: str, mark: str = "#") -> str:
+    """Markdown as the lines of a percent script's Markdown cell, or of another comment."""
+    lines = textwrap.indent(markdown, f"{mark} ", lambda line: bool(line.strip()))
+    return lines.replace("\n\n", f"\n{mark}\n")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, kind
+from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, is_same, kind
 
 if TYPE_CHECKING:
     from minitorch_cv.checks.derivation import DerivationReport
@@ -58,6 +58,10 @@ class Case(Protocol):
         """The answer, judged. The student's module, where it is given, may be asked again for a diagnosis."""
         ...
 
+    def is_same(self, answer: Any, other: Any) -> bool:
+        """Whether two answers are the same, so that they come of the same mistake."""
+        ...
+
 
 class Check(Protocol):
     """What one function has to do. function: its name; share: its weight among the checks of the exercise."""
@@ -68,6 +72,13 @@ class Check(Protocol):
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         """The cases, drawn with `rng`."""
         ...
+
+
+class _ComparedByValue:
+    """Cases whose answers are the same where their values are."""
+
+    def is_same(self, answer: Any, other: Any) -> bool:
+        return is_same(answer, other)
 
 
 def generator(seed: int, *about: str) -> np.random.Generator:
@@ -101,7 +112,7 @@ class Values:
 
 
 @dataclass
-class _ValueCase:
+class _ValueCase(_ComparedByValue):
     name: str
     check: Values
     arguments: tuple
@@ -142,7 +153,7 @@ class Property:
 
 
 @dataclass
-class _PropertyCase:
+class _PropertyCase(_ComparedByValue):
     name: str
     check: Property
     arguments: tuple
@@ -203,7 +214,7 @@ class Gradient:
 
 
 @dataclass
-class _GradientCase:
+class _GradientCase(_ComparedByValue):
     name: str
     check: Gradient
     inputs: tuple
@@ -249,7 +260,7 @@ class Derivation:
 
 
 @dataclass
-class _DerivationCase:
+class _DerivationCase(_ComparedByValue):
     name: str
     check: Derivation
     inputs: tuple
@@ -314,7 +325,7 @@ class FindsFaults:
 
 
 @dataclass
-class _FaultCase:
+class _FaultCase(_ComparedByValue):
     name: str
     check: FindsFaults
     forward: Callable

@@ -8,11 +8,13 @@ The file is a Python module in three parts:
   commented (`# dx = ...`), or else a line that raises NotImplementedError;
 - the cell `# %% checks`: `about`, `checks`, `mistakes` and `hints`, which the student never receives.
 
-The functions of the module are the reference.
+The functions of the module are the reference. Where `about` says that the language is CUDA, the student's cell is one
+raw string, `kernel`, that holds their `.cu` file, with marks that begin with `//`; the statement is plain text then.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib.util
@@ -22,9 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minitorch_cv.course.cells import cut, student_cell
+from minitorch_cv.course.kernel_source import same_code
+from minitorch_cv.course.language import LANGUAGES, Language
+from minitorch_cv.course.student_kernels import own_kernels
 
 if TYPE_CHECKING:
     from minitorch_cv.course.checks import Check
@@ -41,7 +46,8 @@ class About:
     """Where an exercise belongs and what it is worth.
 
     lesson: the name of its lesson, as in `04_resnet`; source: paper and equation; operations: the package's operations
-    that it is about; points; difficulty: 1 (a few lines) to 4 (an evening); imports: the modules that it grants.
+    that it is about; points; difficulty: 1 (a few lines) to 4 (an evening); imports: the modules that it grants;
+    language: one of `LANGUAGES`.
     """
 
     lesson: str
@@ -50,6 +56,7 @@ class About:
     difficulty: int
     operations: tuple[str, ...] = ()
     imports: tuple[str, ...] = ("numpy", "math")
+    language: str = "python"
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class Exercise:
             self.checks: Sequence[Check] = module.checks
             self.mistakes: Sequence[Mistake] = module.mistakes
             self.hints: Sequence[str] = module.hints
+            if self.language.name == "cuda":
+                self.student = module.kernel.strip() + "\n"
         except AttributeError as error:
             raise ExerciseError(f"{path.name}: {error.name} is missing") from None
         if not self.title or not self.statement:
@@ -93,9 +102,14 @@ class Exercise:
                 )
 
     @property
+    def language(self) -> Language:
+        """That of the student's file."""
+        return LANGUAGES[self.about.language]
+
+    @property
     def file(self) -> str:
         """The name of the student's file."""
-        return f"{self.name}.py"
+        return f"{self.name}{self.language.ending}"
 
     @cached_property
     def stub(self) -> str:
@@ -112,12 +126,23 @@ class Exercise:
         """Changes where anything in the exercise changes."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
+    def is_stub(self, code: str) -> bool:
+        """Whether a file's code is as it was handed out, comments and layout aside."""
+        if self.language.name == "cuda":
+            return same_code(code, self.stub)
+        try:
+            return ast.dump(ast.parse(code)) == ast.dump(ast.parse(self.stub))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+
     def with_mistake(self, mistake: Mistake) -> str:
         """The solution with a mistake in it."""
         return self.solution.replace(mistake.old, mistake.new)
 
-    def as_module(self, text: str) -> types.ModuleType:
+    def as_module(self, text: str) -> Any:
         """A version of the student's cell, run here. For our own texts alone, never for a student's."""
+        if self.language.name == "cuda":
+            return own_kernels(self.file, text)
         module = types.ModuleType(self.name)
         exec(compile(text, f"<{self.name}>", "exec"), module.__dict__)
         return module

@@ -149,7 +149,7 @@ def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:
 def _status(judgement: Judgement) -> Status:
     if judgement.is_full:
         return "full"
-    if not judgement.is_written:
+    if not judgement.is_written or judgement.is_untouched:
         return "not written"
     if judgement.score > 0:
         return "partial"

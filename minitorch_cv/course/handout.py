@@ -9,6 +9,7 @@ from pathlib import Path
 from minitorch_cv._files import written_whole
 from minitorch_cv.course.cells import commented
 from minitorch_cv.course.exercise import Exercise
+from minitorch_cv.course.language import CUDA, PYTHON
 
 COURSE_FILE = "course.json"
 _FORMAT = 1
@@ -19,9 +20,16 @@ class CourseError(ValueError):
 
 
 def script(exercise: Exercise, code: str) -> str:
-    """The exercise as a percent script: the statement, then the code, `exercise.stub` or `exercise.solution`."""
+    """The exercise as a file: the statement, then the code, `exercise.stub` or `exercise.solution`.
+
+    A Python file is a percent script; a `.cu` file begins with the statement as a comment.
+    """
     about = exercise.about
     facts = [f"Lesson {about.lesson}. {about.source}.", f"{about.points} points, difficulty {about.difficulty} of 4."]
+    if exercise.language is CUDA:
+        facts.append(f"Check it: minitorch-cv course check {exercise.name}")
+        statement = "\n\n".join([f"{exercise.title}.", exercise.statement, "\n".join(facts)])
+        return f"{commented(statement, CUDA.comment)}\n\n{code}"
     if about.imports:
         facts.append(f"To be solved with {' and '.join(about.imports)} alone.")
     statement = f"# {exercise.title}\n\n{exercise.statement}\n\n" + "\n".join(facts)
@@ -65,11 +73,12 @@ def write_folder(
     written = []
     for exercise in exercises:
         path = folder / exercise.about.lesson / exercise.file
-        path = path.with_suffix(".ipynb") if notebooks else path
+        as_notebook = notebooks and exercise.language is PYTHON
+        path = path.with_suffix(".ipynb") if as_notebook else path
         if path.exists() and not force:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_text(path, notebook(exercise, exercise.stub) if notebooks else script(exercise, exercise.stub))
+        save_text(path, notebook(exercise, exercise.stub) if as_notebook else script(exercise, exercise.stub))
         written.append(path)
     folder.mkdir(parents=True, exist_ok=True)
     save_text(folder / "README.md", _readme(exercises, course))

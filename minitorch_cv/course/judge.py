@@ -6,8 +6,7 @@ by a limit or by the file's own doing, loses the cases that were left; the next 
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
+from minitorch_cv.course.kernel_checks import told_ending
+from minitorch_cv.course.kernel_source import refusal
+from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.runner.message import MessageError
 from minitorch_cv.course.sandbox import Ended, Ending, Limits, Sandbox
 from minitorch_cv.course.student import Failed, Missing, StudentModule
+from minitorch_cv.course.student_kernels import StudentKernels
 
 NOT_WRITTEN = "not written yet"
 PUBLIC_SEED = 1
@@ -48,7 +50,8 @@ class Judgement:
     """What became of a hand-in of one exercise.
 
     hints: of the mistakes that give the very answers that the student's functions gave; endings: of processes that
-    ended before their time; failure: why the file could not be run at all; printed: the end of what it printed.
+    ended before their time; failure: why the file could not be run at all; printed: the end of what it printed;
+    is_untouched: whether it is a kernel to mend as it was handed out, which is judged all the same.
     """
 
     exercise: Exercise
@@ -57,6 +60,7 @@ class Judgement:
     endings: list[Ending] = field(default_factory=list)
     failure: str = ""
     printed: str = ""
+    is_untouched: bool = False
 
     @property
     def score(self) -> float:
@@ -89,6 +93,10 @@ def judge(
     """
     judgement = Judgement(exercise)
     shares = sum(check.share for check in exercise.checks)
+    if exercise.language is CUDA:
+        judgement.is_untouched = exercise.is_stub(code)
+        if reason := refusal(code):
+            judgement.failure = f"the file is not compiled: {reason}"
     with _Student(exercise, code, sandbox, limits or Limits(), worker, judgement) as student:
         for check in exercise.checks:
             cases = _cases(exercise, check, seed)
@@ -103,9 +111,9 @@ def judge(
                 verdicts.append(verdict)
             student.renew()
             judgement.cases += [JudgedCase(_title(check, c), share, verdict) for c, verdict in zip(cases, verdicts)]
-            if any(verdict.credit < 1.0 for verdict in verdicts):
-                recognised = (mistake.hint for mistake in _recognised(exercise, cases, answers))
-                judgement.hints += [hint for hint in recognised if hint not in judgement.hints]
+            if any(verdict.credit < 1.0 for verdict in verdicts) and not judgement.is_untouched:
+                recognised = [mistake.hint for mistake in _recognised(exercise, cases, answers)]
+                judgement.hints = list(dict.fromkeys([*judgement.hints, *recognised]))
     return judgement
 
 
@@ -122,7 +130,7 @@ class _Student:
         self.exercise, self.code, self.judgement = exercise, code, judgement
         self.sandbox, self.limits, self.worker = sandbox, limits, worker
         self.processes = ExitStack()
-        self.module: StudentModule | None = None
+        self.module: Any = None
         self.ended = False
 
     def __enter__(self) -> _Student:
@@ -150,17 +158,28 @@ class _Student:
         except Ended as ended:
             self.ended, self.module = True, None
             self.judgement.endings.append(ended.ending)
-            return _NOTHING, Verdict(0.0, ended.ending.student, ended.ending.teacher)
+            is_cuda = self.exercise.language is CUDA
+            told = told_ending(ended.ending) if is_cuda else ended.ending.student
+            return _NOTHING, Verdict(0.0, told, ended.ending.teacher)
 
-    def _loaded(self) -> StudentModule:
+    def _loaded(self) -> Any:
+        """The student's functions, or kernels."""
         if self.module is None:
-            files = {self.exercise.file: self.code.encode()}
+            language = self.exercise.language
+            if missing := language.missing():
+                raise NotStarted(f"{self.exercise.name}: {missing}")
             process = self.sandbox.start(
-                RUNNER, files, packages=granted_packages(), limits=self.limits, worker=self.worker
+                RUNNER,
+                {self.exercise.file: self.code.encode()},
+                packages=language.packages(),
+                limits=language.limits(self.limits),
+                worker=self.worker,
+                compiler=language.needs_compiler,
             )
             self.processes.enter_context(process)
             self.processes.callback(self._keep_printed, process)
-            module = StudentModule(process, self.exercise.reference)
+            is_cuda = language is CUDA
+            module = StudentKernels(process) if is_cuda else StudentModule(process, self.exercise.reference)
             try:
                 module.begin()
             except Ended as ended:
@@ -184,13 +203,6 @@ class _Student:
         return Verdict(0.0, f"it raises {failure}")
 
 
-@lru_cache
-def granted_packages() -> dict[str, Path]:
-    """The folders of NumPy, which stand for themselves in the sandbox: nothing else of this environment is there."""
-    folder = Path(np.__file__).parent
-    return {path.name: path for path in (folder, folder.with_name("numpy.libs")) if path.is_dir()}
-
-
 @lru_cache(maxsize=1024)
 def _cases(exercise: Exercise, check: Check, seed: int) -> list[Case]:
     """The cases of a check. They are the same for every student, and so are kept, with what they expect."""
@@ -209,7 +221,7 @@ def _recognised(exercise: Exercise, cases: list[Case], answers: list[Any]) -> It
             yield mistake
 
 
-def _is_same(answer: Any, case: Case, module: types.ModuleType) -> bool:
+def _is_same(answer: Any, case: Case, module: Any) -> bool:
     try:
         with np.errstate(all="ignore"):  # a mistake may overflow
             other = case.ask(module)
@@ -218,21 +230,9 @@ def _is_same(answer: Any, case: Case, module: types.ModuleType) -> bool:
         return isinstance(answer, Failed) and not answer.is_stub and (answer.kind, answer.text) == raised
     if answer is _NOTHING or isinstance(answer, Failed):
         return False
-    return not difference(_nan_apart(answer), _nan_apart(other))
-
-
-def _nan_apart(value: Any) -> Any:
-    """An answer with its NaN as zeros, and where they were: NaN is never right, but two answers may have the same."""
-    if isinstance(value, Mapping):
-        return {key: _nan_apart(entry) for key, entry in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_nan_apart(entry) for entry in value]
-    if isinstance(value, (float, np.ndarray, np.floating)) and (array := np.asarray(value)).dtype.kind in "fc":
-        missing = np.isnan(array)
-        return [np.where(missing, 0.0, array), missing] if missing.any() else value
-    return value
+    return case.is_same(answer, other)
 
 
 @lru_cache(maxsize=1024)
-def _mistaken(exercise: Exercise, mistake: Mistake) -> types.ModuleType:
+def _mistaken(exercise: Exercise, mistake: Mistake) -> Any:
     return exercise.as_module(exercise.with_mistake(mistake))

@@ -37,7 +37,7 @@ def check_exercise(exercise: Exercise, path: Path, progress: Progress, seconds: 
     code = read_code(path)
     judgement = judge(exercise, code, Sandbox.unconfined(), limits=Limits(seconds=seconds))
     record = progress[exercise.name]
-    if judgement.is_written:
+    if judgement.is_written and not judgement.is_untouched:
         record = progress.attempt(exercise.name, code, judgement.score, judgement.is_full, len(exercise.hints))
     return Checked(exercise, path, judgement, record)
 

@@ -35,44 +35,26 @@ class Missing(Exception):
     """The student's file has no such function."""
 
 
-class StudentModule:
-    """The functions of a student's file. Each call goes to the process and waits for the answer.
+class Conversation:
+    """Requests to the process, each with its answer.
 
-    Raises, at every call: Failed, for an exception in the student's code; Missing; and whatever the pipe raises where
-    the process has ended.
+    Raises, at every request: Failed, for an exception in the student's code; Missing; MessageError, for an answer that
+    is none; and whatever the pipe raises where the process has ended.
     """
 
-    def __init__(self, pipe: Pipe, reference: Any):
-        self._pipe, self._reference = pipe, reference
+    def __init__(self, pipe: Pipe):
+        self._pipe = pipe
 
-    def begin(self) -> None:
-        """Waits until the process is ready to load a file: an ending before is no fault of the student's."""
-        self._answer([])
-
-    def load(self, file: str, granted: Sequence[str]) -> None:
-        """Runs the file, which may import what is granted."""
-        self._ask({"load": file, "granted": list(granted)}, [])
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def call(*arguments: Any) -> Any:
-            functions: list[Callable] = []
-            return self._ask({"call": name, "arguments": list(arguments)}, functions)
-
-        call.__name__ = call.__qualname__ = name
-        if callable(own := getattr(self._reference, name, None)):
-            call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
-        return call
-
-    def _ask(self, request: dict[str, Any], functions: list[Callable]) -> Any:
+    def ask(self, request: dict[str, Any], seconds: float | None = None) -> Any:
+        """The answer to a request. seconds: in which it must come, if not in those that the process was given."""
+        functions: list[Callable] = []
         self._pipe.write(pack(request, functions))
-        return self._answer(functions)
+        return self.answer(functions, seconds)
 
-    def _answer(self, functions: list[Callable]) -> Any:
+    def answer(self, functions: Sequence[Callable] = (), seconds: float | None = None) -> Any:
+        """The next answer. functions: those of ours that the process may call before it answers."""
         while True:
-            answer = unpack(self._pipe.read)
+            answer = unpack(lambda count: self._pipe.read(count, seconds))
             if not isinstance(answer, dict):
                 raise MessageError("an answer came that is no answer")
             if "callback" in answer:
@@ -88,6 +70,36 @@ class StudentModule:
                 return answer["value"]
             else:
                 raise MessageError("an answer came that is no answer")
+
+
+class StudentModule:
+    """The functions of a student's file. Each call goes to the process and waits for the answer.
+
+    Raises, at every call, what `Conversation` does.
+    """
+
+    def __init__(self, pipe: Pipe, reference: Any):
+        self._conversation, self._reference = Conversation(pipe), reference
+
+    def begin(self) -> None:
+        """Waits until the process is ready to load a file: an ending before is no fault of the student's."""
+        self._conversation.answer()
+
+    def load(self, file: str, granted: Sequence[str]) -> None:
+        """Runs the file, which may import what is granted."""
+        self._conversation.ask({"load": file, "granted": list(granted)})
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> Any:
+            return self._conversation.ask({"call": name, "arguments": list(arguments)})
+
+        call.__name__ = call.__qualname__ = name
+        if callable(own := getattr(self._reference, name, None)):
+            call.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+        return call
 
 
 def _called(functions: Sequence[Callable], answer: dict[str, Any]) -> dict[str, Any]:

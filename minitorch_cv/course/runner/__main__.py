@@ -1,4 +1,5 @@
-"""The process in which a student's file runs: it answers calls of the file's functions, one at a time.
+"""The process in which a student's file runs: it answers calls of the file's functions, or launches of its kernels, one
+at a time.
 
     python runner FILES [PACKAGES]
 
@@ -11,6 +12,7 @@ The process knows the inputs of the call at hand and nothing of what is expected
 from __future__ import annotations
 
 import builtins
+import ctypes
 import os
 import sys
 import types
@@ -20,6 +22,7 @@ from typing import Any, BinaryIO
 if len(sys.argv) > 2 and sys.argv[2]:
     sys.path.append(sys.argv[2])
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kernel_file import KernelFile  # pyright: ignore[reportMissingImports]
 from message import MessageError, pack, unpack  # pyright: ignore[reportMissingImports]
 
 sys.path.pop(0)
@@ -109,6 +112,22 @@ def answer(names: dict[str, Any], request: dict[str, Any], path: str) -> dict[st
     return {"value": value, "changed": changed}
 
 
+def launched(kernels: KernelFile, request: dict[str, Any], path: str) -> dict[str, Any]:
+    """The answer to one launch."""
+    kernel = request.pop("launch")
+    try:
+        return {"value": kernels.launch(kernel, **request)}
+    except Exception as error:
+        return told(error, path)
+    finally:
+        ctypes.CDLL(None).fflush(None)  # what the kernels printed
+
+
+def build_here() -> None:
+    """Kernels are compiled in this process's own folder, which ends with it."""
+    os.environ["MINITORCH_CV_CACHE"] = os.path.join(os.getcwd(), "kernels")
+
+
 def main(files: str) -> None:
     """Answers until there is nothing more to answer."""
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
@@ -117,6 +136,7 @@ def main(files: str) -> None:
     os.close(end)
     os.dup2(nothing, 0)
     names: dict[str, Any] = {}
+    kernels: KernelFile | None = None
     path = ""
     channel.send({"value": "ready"})  # what goes wrong before is no fault of the file
     while True:
@@ -124,10 +144,16 @@ def main(files: str) -> None:
         if "load" in request:
             path = os.path.join(files, request["load"])
             try:
-                names = load(path, request["granted"])
+                if path.endswith(".cu"):
+                    build_here()
+                    kernels = KernelFile(path)
+                else:
+                    names = load(path, request["granted"])
                 reply: dict[str, Any] = {"value": None}
             except BaseException as error:
                 reply = told(error, path)
+        elif kernels is not None:
+            reply = launched(kernels, request, path)
         else:
             reply = answer(names, request, path)
         sys.stdout.flush()

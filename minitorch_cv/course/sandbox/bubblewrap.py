@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from . import system_calls
-from .launch import CONFINE, FLAGS, PYTHON, Launch, confined, environment
+from .launch import COMPILER, CONFINE, FLAGS, PYTHON, Launch, confined, environment
 from .limits import Limits
 from .unprivileged import free_user, is_root, tasks_of
 
@@ -41,7 +41,7 @@ def missing() -> str:
 
 
 def launch(
-    script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int
+    script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int, compiler: bool
 ) -> Launch:
     """The script inside of bubblewrap."""
     # As root bubblewrap reaches folders that others may not enter, and a user's id is taken on inside. For an ordinary
@@ -56,7 +56,8 @@ def launch(
         # First of the files: what lies below /tmp outside as well comes to lie on it.
         *("--perms", "1777", "--size", str(limits.file_size), "--tmpfs", TEMPORARY),
         *_system(),
-        *_folders_above(inside, f"{PACKAGES}/any", f"{FILES}/any", *contents),
+        *(_compiler() if compiler else ()),
+        *_folders_above(inside, f"{PACKAGES}/any", f"{FILES}/any", *contents, *(f"{PACKAGES}/{p}" for p in packages)),
         *_read_only(CONFINE, CONFINE_INSIDE),
         *_read_only(script, inside),
         *(argument for name, path in packages.items() for argument in _read_only(path, f"{PACKAGES}/{name}")),
@@ -67,7 +68,7 @@ def launch(
     confining = confined(command, limits, other_tasks=others, user=user, confine=CONFINE_INSIDE)
     return Launch(
         [str(shutil.which("bwrap")), *arguments, "--", *confining],
-        environment(TEMPORARY),
+        environment(TEMPORARY, compiler),
         _kill,
         signals_from_128=True,
         descriptors=(calls, *contents.values()),
@@ -118,6 +119,14 @@ def _system() -> tuple[str, ...]:
     for device in devices:
         arguments += ["--dev-bind", device, device]
     return tuple(arguments)
+
+
+def _compiler() -> Iterator[str]:
+    """This machine's programs, a compiler among them, and headers. No program has rights that its user lacks."""
+    for folder in COMPILER:
+        if Path(folder).is_dir():
+            yield from _folders_above(folder)
+            yield from _read_only(Path(folder), folder)
 
 
 def _library_folders() -> Iterator[Path]:

@@ -41,12 +41,18 @@ PYTHON = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 FLAGS = ["-s", "-S", "-B", *(["-P"] if sys.version_info >= (3, 11) else [])]
 
 
-def environment(temporary: str | Path) -> dict[str, str]:
+PROGRAMS = "/usr/bin"
+COMPILER = (PROGRAMS, "/usr/lib/gcc", "/usr/libexec", "/usr/include")
+"""Where a C++ compiler lies, with what it starts and reads, besides shared libraries."""
+
+
+def environment(temporary: str | Path, compiler: bool = False) -> dict[str, str]:
     """All that a confined program finds in its environment."""
     # Where an interpreter lies outside of the system's folders it may find its own library by this.
     libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     return {
         **libraries,
+        **({"PATH": PROGRAMS} if compiler else {}),
         "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",

@@ -17,7 +17,7 @@ from .unprivileged import free_user, is_reachable, is_root, tasks_of
 
 
 def launch(
-    script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int
+    script: Path, files: Mapping[str, bytes], packages: Mapping[str, Path], limits: Limits, worker: int, compiler: bool
 ) -> Launch:
     """The script under limits.
 
@@ -33,6 +33,7 @@ def launch(
     for inner in (granted, hand_in, temporary):
         inner.mkdir()
     for name, path in packages.items():
+        (granted / name).parent.mkdir(parents=True, exist_ok=True)
         (granted / name).symlink_to(path.absolute())
     write_files(hand_in, files)
     if user is not None:
@@ -53,7 +54,7 @@ def launch(
     command = [str(PYTHON), *FLAGS, str(script.absolute()), str(hand_in), str(granted)]
     return Launch(
         confined(command, limits, other_tasks=others, user=user, no_new_privileges=sys.platform == "linux"),
-        {**environment(temporary), MARK: mark},
+        {**environment(temporary, compiler), MARK: mark},
         kill,
         folder=folder,
         working_folder=temporary,

@@ -75,6 +75,7 @@ class Sandbox:
         packages: Mapping[str, Path],
         limits: Limits,
         worker: int = 0,
+        compiler: bool = False,
     ) -> Process:
         """Start a script of ours that will run a student's code.
 
@@ -86,7 +87,8 @@ class Sandbox:
 
         `files`: names below their folder, and contents. `packages`: names, and where the folders lie ("numpy" and
         "numpy.libs"). `worker`: a number below 64, different for those that start processes at the same time, so
-        that their limits on processes do not count together.
+        that their limits on processes do not count together. `compiler`: whether the script finds this machine's
+        programs, to compile with; its limit on processes must have room for them.
 
         Raises: ValueError for limits or names that cannot be; OSError where the script or a package is not there, or
         the program cannot be started; Unavailable where a user without rights cannot reach them.
@@ -99,7 +101,7 @@ class Sandbox:
         if self.strength is Strength.NONE:
             return Process(unconfined.launch(script, files), limits)
         strategy = bubblewrap if self.strength is Strength.BUBBLEWRAP else limits_alone
-        return Process(strategy.launch(script, files, packages, limits, worker), limits)
+        return Process(strategy.launch(script, files, packages, limits, worker, compiler), limits)
 
     @classmethod
     def _limits_alone(cls, guarantee: str, warning: str, reason: str) -> Sandbox:
