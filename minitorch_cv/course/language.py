@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minitorch_cv.course.sandbox import Limits
+from minitorch_cv.kernels import signatures
 from minitorch_cv.kernels.simulator.module import compiler
 from minitorch_cv.kernels.simulator.watched import binutil
 
@@ -56,10 +57,8 @@ def numpy_packages() -> dict[str, Path]:
 @lru_cache
 def simulator_packages() -> dict[str, Path]:
     """NumPy and the simulator of CUDA kernels, with what that imports: no exercise and no solution lies there."""
-    import minitorch_cv
-    from minitorch_cv import kernels
-
-    package, folder = Path(minitorch_cv.__file__).parent, Path(kernels.__file__ or "").parent
+    # In a checkout the kernels lie beside the package, not in it.
+    package, folder = Path(__file__).parents[1], Path(signatures.__file__).parent
     own = {f"minitorch_cv/{name}": package / name for name in ("_device.py", "_simulated_array.py")}
     names = ("__init__.py", "cache.py", "signatures.py", "simulator")
     return {**numpy_packages(), **own, **{f"minitorch_cv/kernels/{name}": folder / name for name in names}}
