@@ -63,3 +63,11 @@ def test_every_extra_is_explained(checkout):
     extras = metadata.metadata("minitorch-cv").get_all("Provides-Extra") or []
     assert extras
     assert [extra for extra in extras if f"[{extra}]" not in readme(checkout)] == []
+
+
+def test_the_number_of_exercises(checkout):
+    from minitorch_cv.course.exercise import all_exercises
+
+    exercises = all_exercises()
+    assert f"The course has {len(exercises)} exercises in ten lessons" in readme(checkout)
+    assert len({exercise.about.lesson for exercise in exercises}) == 10
