@@ -3,6 +3,7 @@
 import doctest
 import io
 import re
+import shlex
 from contextlib import redirect_stdout
 from importlib import metadata
 
@@ -49,7 +50,7 @@ def test_the_commands_exist(checkout):
     lines = re.findall(r"^(?:\$ )?minitorch-cv (.*)$", readme(checkout), flags=re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:
-        build_parser().parse_args(line.partition("  ")[0].split())
+        build_parser().parse_args(shlex.split(line, comments=True))
 
 
 def test_the_links_lead_somewhere(checkout):
