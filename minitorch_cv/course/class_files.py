@@ -48,5 +48,5 @@ def _similar(course: Course, handins: Sequence[Path]) -> list[SimilarPair]:
     pairs: list[SimilarPair] = []
     for exercise in course.exercises:
         files = {handin.student: handin.files[exercise.file] for handin in read if exercise.file in handin.files}
-        pairs += similar_handins(exercise.name, files, exercise.stub.encode())
+        pairs += similar_handins(exercise.name, files, exercise.stub.encode(), exercise.language.name)
     return pairs

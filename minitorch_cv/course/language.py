@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from minitorch_cv.course.sandbox import Limits
 from minitorch_cv.kernels import signatures
@@ -19,7 +19,7 @@ class Language(NamedTuple):
     packages: what its process may import, by the names under which it finds them.
     """
 
-    name: str
+    name: Literal["python", "cuda"]
     ending: str
     comment: str
     needs_compiler: bool
