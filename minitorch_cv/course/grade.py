@@ -16,6 +16,7 @@ from pathlib import Path
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.handin import Handin, read_handin
 from minitorch_cv.course.judge import Judgement, judge
+from minitorch_cv.course.plain_mathematics import plain_mathematics
 from minitorch_cv.course.release import Course
 from minitorch_cv.course.results import (
     CaseResult,
@@ -169,7 +170,9 @@ def _result(
         )
         for case in judgement.cases
     )
-    message = "\n".join(filter(None, [judgement.failure, *(f"Hint: {hint}" for hint in judgement.hints)]))
+    message = "\n".join(
+        filter(None, [judgement.failure, *(f"Hint: {plain_mathematics(hint)}" for hint in judgement.hints)])
+    )
     for_teacher = [ending.teacher for ending in judgement.endings]
     for_teacher += [f"{case.name}:\n{case.verdict.detail}" for case in judgement.cases if case.verdict.detail]
     return ExerciseResult(

@@ -9,6 +9,7 @@ from minitorch_cv.course._text import points_text
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.judge import Judgement, judge
 from minitorch_cv.course.notebook import notebook_to_script
+from minitorch_cv.course.plain_mathematics import plain_mathematics
 from minitorch_cv.course.progress import Progress, Record
 from minitorch_cv.course.sandbox import Limits, Sandbox
 
@@ -49,23 +50,29 @@ def as_text(checked: Checked) -> str:
     lines = [f"{exercise.name}: {exercise.title}"]
     if not judgement.is_written:
         return f"{lines[0]}\n  not written yet: {checked.path}"
-    told: set[str] = set()
+    told: set[str] = set()  # of each function the first wrong case in full, of the others what they say besides
     for case in judgement.cases:
         verdict = case.verdict
         if verdict.credit == 1.0:
             lines.append(f"  right  {case.name}")
             continue
         lines.append(f"  {'WRONG' if verdict.credit == 0 else 'partly'}  {case.name}")
-        if verdict.message not in told:
-            told.add(verdict.message)
+        function, headline = case.name.partition(":")[0], verdict.message.partition("\n")[0]
+        if function not in told:
             lines += [f"         {line}" for line in (verdict.detail or verdict.message).splitlines()]
+        elif headline not in told:
+            lines.append(f"         {headline}")
+        told |= {function, headline}
     if judgement.printed.strip():
         lines += ["  your file printed:", *(f"    {line}" for line in judgement.printed.rstrip().splitlines()[-10:])]
-    lines += [f"  hint: {hint}" for hint in judgement.hints]
+    lines += [f"  hint: {plain_mathematics(hint)}" for hint in judgement.hints]
     if judgement.is_full:
         lines.append(f"  {points}: all is right.")
     else:
         if not judgement.hints:
-            lines += [f"  hint {number}: {hint}" for number, hint in enumerate(exercise.hints[: record.hints], 1)]
+            lines += [
+                f"  hint {number}: {plain_mathematics(hint)}"
+                for number, hint in enumerate(exercise.hints[: record.hints], 1)
+            ]
         lines.append(f"  {points}, best so far {points_text(record.best)}. Another hint comes with the next try.")
     return "\n".join(lines)
