@@ -21,7 +21,7 @@ from minitorch_cv.course.kernel_checks import told_ending
 from minitorch_cv.course.kernel_source import refusal
 from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.runner.message import MessageError
-from minitorch_cv.course.sandbox import Ended, Ending, Limits, Sandbox
+from minitorch_cv.course.sandbox import Ended, Ending, Limits, Sandbox, explain
 from minitorch_cv.course.student import Failed, Missing, StudentModule
 from minitorch_cv.course.student_kernels import StudentKernels
 
@@ -153,7 +153,10 @@ class _Student:
             return answer, case.judge(answer, module if diagnose else None)
         except Failed as failure:
             return failure, self._failed(failure)
-        except (Missing, MessageError) as error:
+        except Missing as missing:
+            return _NOTHING, Verdict(0.0, str(missing))
+        except MessageError as error:  # what comes next on this channel belongs to no question
+            self.ended, self.module = True, None
             return _NOTHING, Verdict(0.0, str(error))
         except Ended as ended:
             self.ended, self.module = True, None
@@ -200,6 +203,8 @@ class _Student:
             return Verdict(0.0, self.judgement.failure)
         if failure.is_stub:
             return Verdict(0.0, NOT_WRITTEN)
+        if limit := explain(f"{failure.kind}: {failure.text}", self.limits):
+            return Verdict(0.0, limit.student, limit.teacher)
         return Verdict(0.0, f"it raises {failure}")
 
 

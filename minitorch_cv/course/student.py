@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from minitorch_cv.course.runner.message import MessageError, pack, unpack
 
+MOST_TEXT = 2_000
+"""Characters of what an exception says. The process keeps to it; code in it may not."""
+
 
 class Pipe(Protocol):
     """The process, seen as two streams of bytes."""
@@ -60,12 +63,11 @@ class Conversation:
             if "callback" in answer:
                 self._pipe.write(pack(_called(functions, answer)))
             elif "missing" in answer:
-                raise Missing(f"expected a function {answer['missing']}; the file has none")
+                raise Missing(f"expected a function {str(answer['missing'])[:100]}; the file has none")
             elif "raised" in answer:
                 line = answer.get("line")
-                raise Failed(
-                    str(answer["raised"]), str(answer.get("text", "")), line if isinstance(line, int) else None
-                )
+                kind, text = (str(answer.get(key, ""))[:MOST_TEXT] for key in ("raised", "text"))
+                raise Failed(kind, text, line if type(line) is int else None)
             elif "value" in answer:
                 return answer["value"]
             else:

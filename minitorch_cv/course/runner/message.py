@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,20 +47,27 @@ def unpack(read: Callable[[int], bytes], function: Callable[[int], Any] | None =
         raise MessageError(f"a header of {length} bytes came; {LARGEST_HEADER} are the most")
     try:
         header = json.loads(read(length))
-        kinds = [(np.dtype(dtype), tuple(int(size) for size in shape)) for dtype, shape in header["arrays"]]
-        tree = header["tree"]
+        tree, kinds = header["tree"], [_kind(*described) for described in header["arrays"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MessageError(f"a header came that cannot be read: {error}") from None
     sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in kinds]
-    if any(dtype.kind not in "biufc" or min(shape, default=0) < 0 for dtype, shape in kinds):
-        raise MessageError("an array came that is not one of numbers")
     if sum(sizes) > LARGEST_ARRAYS:
         raise MessageError(f"arrays of {sum(sizes)} bytes came; {LARGEST_ARRAYS} are the most")
-    arrays = [np.ndarray(shape, dtype, bytearray(read(size))) for size, (dtype, shape) in zip(sizes, kinds)]
+    contents = [bytearray(read(size)) for size in sizes]
     try:
+        arrays = [np.ndarray(shape, dtype, content) for (dtype, shape), content in zip(kinds, contents)]
         return _value(tree, arrays, function)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise MessageError(f"a value came that cannot be read: {error}") from None
+
+
+def _kind(dtype: Any, shape: Any) -> tuple[np.dtype, tuple[int, ...]]:
+    """The dtype and shape of an array, as the header has them."""
+    if not isinstance(dtype, str) or not re.fullmatch(r"[<>|=]?[biufc]\d{1,2}", dtype):
+        raise ValueError(f"expected the dtype of numbers; came {dtype!r:.50}")
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"expected the sizes of an array; came {shape!r:.50}")
+    return np.dtype(dtype), tuple(shape)
 
 
 def _tree(value: Any, arrays: list[np.ndarray], functions: list[Callable] | None) -> Any:
