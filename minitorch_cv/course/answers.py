@@ -58,7 +58,7 @@ def _mapping(given: Any, expected: Mapping, tolerance: float) -> str:
 
 
 def _sequence(given: Any, expected: Any, tolerance: float) -> str:
-    if isinstance(given, np.ndarray) and given.ndim:
+    if isinstance(given, np.ndarray) and given.ndim and len(given) == len(expected):
         given = list(given)
     if not isinstance(given, (tuple, list)):
         return f"expected {len(expected)} values; it is {kind(given)}"
@@ -84,7 +84,7 @@ def _numbers(given: Any, expected: np.ndarray, tolerance: float) -> str:
     else:
         scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
         with np.errstate(invalid="ignore"):
-            near = np.abs(array - expected) <= tolerance * np.maximum(np.abs(expected), scale)
+            near = np.isfinite(expected) & (np.abs(array - expected) <= tolerance * np.maximum(np.abs(expected), scale))
         wrong = ~(near | (np.isinf(expected) & (array == expected)))
     if not wrong.any():
         return ""

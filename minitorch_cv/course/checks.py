@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, is_same, kind
+from minitorch_cv.course.student import Failed, StudentModule
 
 if TYPE_CHECKING:
     from minitorch_cv.checks.derivation import DerivationReport
+
+REJECTS_RIGHT = "it rejects one that is right"
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -73,6 +76,10 @@ class Check(Protocol):
         """The cases, drawn with `rng`."""
         ...
 
+    def settled(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """The verdicts on all cases, seen together."""
+        return verdicts
+
 
 class _ComparedByValue:
     """Cases whose answers are the same where their values are."""
@@ -97,7 +104,7 @@ def describe(function: Callable, arguments: Iterable[Any]) -> str:
 
 
 @dataclass(eq=False)
-class Values:
+class Values(Check):
     """The function gives the reference's values. `draw(rng)` yields its arguments."""
 
     function: str
@@ -134,7 +141,7 @@ class _ValueCase(_ComparedByValue):
 
 
 @dataclass(eq=False)
-class Property:
+class Property(Check):
     """The function gives an answer with a property, where more than one answer is right.
 
     `draw(rng)` yields its arguments; `problem(answer, *arguments)` says what is wrong with an answer, empty where
@@ -170,7 +177,7 @@ class _PropertyCase(_ComparedByValue):
 
 
 @dataclass(eq=False)
-class Gradient:
+class Gradient(Check):
     """The backward gives the gradients of a forward: `backward(dy, *inputs)`, dy random, for inputs that `draw` yields.
 
     of: the name of the forward, which the student is given. Inputs that have no gradient here (a noise, a mask) stand
@@ -239,7 +246,7 @@ class _GradientCase(_ComparedByValue):
 
 
 @dataclass(eq=False)
-class Derivation:
+class Derivation(Check):
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
     steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`. A
@@ -300,14 +307,14 @@ class _DerivationCase(_ComparedByValue):
 
 
 @dataclass(eq=False)
-class FindsFaults:
+class FindsFaults(Check):
     """The student's test accepts what is right and rejects each planted fault.
 
     The test is called as `test(forward, backward)`, both callables over arrays; it says False, or raises
     AssertionError, for a backward that it finds wrong. (A definition and a formula will do as well as those two.)
-    faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked three
-    times, once of the fault and twice of the right backward, in an order that is drawn, so that it does not pay to
-    count the calls. Rejecting the right one costs the credit.
+    faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked twice,
+    of the fault and of the right backward, in an order that is drawn, and each time in a new process, so that it does
+    not pay to count the calls or to remember what came. A test that rejects the right one anywhere earns nothing.
     """
 
     function: str
@@ -319,9 +326,15 @@ class FindsFaults:
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
         for name, fault in self.faults.items():
-            order = [backward, backward]
-            order.insert(int(rng.integers(3)), fault(backward))
+            order = [backward]
+            order.insert(int(rng.integers(2)), fault(backward))
             yield _FaultCase(name, self, forward, backward, order)
+
+    def settled(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """Nothing is found by a test that rejects what is right."""
+        if all(verdict.message != REJECTS_RIGHT for verdict in verdicts):
+            return verdicts
+        return [Verdict(0.0, REJECTS_RIGHT) if verdict.credit else verdict for verdict in verdicts]
 
 
 @dataclass
@@ -333,21 +346,27 @@ class _FaultCase(_ComparedByValue):
     order: list[Callable]
 
     def ask(self, module: Module) -> Any:
-        test = getattr(module, self.check.function)
-        return [self._accepts(test, backward) for backward in self.order]
+        return [self._asked(module, backward) for backward in self.order]
 
-    def _accepts(self, test: Callable, backward: Callable) -> bool:
+    def _asked(self, module: Module, backward: Callable) -> Any:
+        test = getattr(module.anew() if isinstance(module, StudentModule) else module, self.check.function)
         try:
-            answer = test(self.forward, backward)
+            return test(self.forward, backward)
         except AssertionError:
             return False
-        return answer is None or bool(answer)
+        except Failed as failure:
+            if failure.kind != "AssertionError":
+                raise
+            return False
 
     def judge(self, answer: Any, student: Module | None) -> Verdict:
-        rights = [accepted for accepted, backward in zip(answer, self.order) if backward is self.right]
-        if not all(rights):
-            return Verdict(0.0, "it rejects one that is right")
-        return Verdict(0.0, "it accepts one that is wrong") if all(answer) else Verdict(1.0)
+        for said in answer:
+            if not isinstance(said, (bool, np.bool_, type(None))):
+                return Verdict(0.0, f"expected True or False; it is {kind(said)}")
+        accepted = {backward is self.right: said is None or bool(said) for said, backward in zip(answer, self.order)}
+        if not accepted[True]:
+            return Verdict(0.0, REJECTS_RIGHT)
+        return Verdict(0.0, "it accepts one that is wrong") if accepted[False] else Verdict(1.0)
 
 
 def _is_earned(report: DerivationReport, line: str) -> bool:

@@ -17,19 +17,21 @@ from minitorch_cv.course.results import StudentResult
 from minitorch_cv.course.similarity import SimilarPair, similar_handins
 
 FORMATS: Mapping[str, tuple[str, Callable[[StudentResult], str]]] = {
-    "gradescope": (".gradescope.json", gradescope_results),
-    "prairielearn": (".prairielearn.json", prairielearn_results),
-    "junit": (".junit.xml", junit_xml),
+    "gradescope": (".json", gradescope_results),
+    "prairielearn": (".json", prairielearn_results),
+    "junit": (".xml", junit_xml),
 }
-"""By name: the ending of a student's file, and what writes it."""
+"""By name, which is that of the folder, too: the ending of a student's file, and what writes it."""
 
 
 def write_student(result: StudentResult, path: Path, formats: Collection[str]) -> list[Path]:
-    """Writes a student's result in other formats, beside its own file `path`; returns what was written."""
+    """Writes a student's result in other formats, in folders beside its own file `path`; returns what was written."""
     written = []
     for name in formats:
         ending, text = FORMATS[name]
-        written.append(path.with_suffix(ending))
+        folder = path.parent / name
+        folder.mkdir(exist_ok=True)
+        written.append(folder / f"{path.stem}{ending}")
         save_text(written[-1], text(result))
     return written
 

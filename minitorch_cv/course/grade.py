@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitorch_cv.course.exercise import Exercise
-from minitorch_cv.course.handin import Handin, read_handin
+from minitorch_cv.course.handin import Handin, read_handin, student_of
 from minitorch_cv.course.judge import Judgement, judge
 from minitorch_cv.course.plain_mathematics import plain_mathematics
 from minitorch_cv.course.release import Course
@@ -131,19 +131,17 @@ def _grade_in_worker(path: Path, target: Path, again: bool) -> Graded:
 
 
 def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:
-    """The file of each hand-in's result: named after the hand-in."""
+    """The file of each hand-in's result: named after its student, in letters that every file system takes."""
     targets: dict[Path, Path] = {}
-    taken: dict[Path, Path] = {}
+    taken: dict[str, Path] = {}
     for path in handins:
-        name = path.stem if path.suffix == ".zip" else path.name
-        plain = re.sub(r"[^\w.-]+", "_", name)
-        if plain != name:
-            plain += "-" + hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:6]
-        target = results / f"{plain}.json"
-        if (other := taken.get(target)) is not None:
+        student = student_of(path)
+        name = re.sub(r"[^\w-]+", "_", student)[:100]
+        if name != student:
+            name += "-" + hashlib.sha256(student.encode()).hexdigest()[:8]
+        if (other := taken.setdefault(name.casefold(), path)) is not path:
             raise ValueError(f"HANDINS expects one for each student; {other} and {path} have the same name")
-        taken[target] = path
-        targets[path] = target
+        targets[path] = results / f"{name}.json"
     return targets
 
 

@@ -23,6 +23,12 @@ apt-get install -y python3 python3-venv
 python3 -m venv /opt/minitorch_cv
 /opt/minitorch_cv/bin/pip install {package}
 chmod 700 "${{AUTOGRADER:-/autograder}}/source/teacher"
+# Students' code is to find neither solutions nor operations to forward to: of the package it reads what runs it.
+package=$(/opt/minitorch_cv/bin/python -c 'import minitorch_cv, os; print(os.path.dirname(minitorch_cv.__file__))')
+rm -f "$package"/course/exercises/[a-z]*.py
+chmod -R go-rwx "$package"
+chmod go+x "$package" "$package/course" "$package/course/sandbox"
+chmod -R go+rX "$package/course/runner" "$package/course/sandbox"
 """
 
 RUN = """\
@@ -33,7 +39,7 @@ autograder=${AUTOGRADER:-/autograder}
 command=${MINITORCH_CV:-/opt/minitorch_cv/bin/minitorch-cv}
 "$command" course grade "$autograder/submission" --course "$autograder/source/teacher" \\
     --results "$autograder/results/graded" --sandbox "${SANDBOX:-container}" --format gradescope
-mv "$autograder/results/graded/submission.gradescope.json" "$autograder/results/results.json"
+mv "$autograder/results/graded/gradescope/submission.json" "$autograder/results/results.json"
 """
 
 

@@ -90,7 +90,7 @@ def read_handin(path: str | os.PathLike[str], wanted: Collection[str]) -> Handin
         except OSError as error:
             search.problems.append(f"The hand-in cannot be read ({_reason(error)}).")
         files = _read_found(search)
-    return Handin(_student(path), files, search.all_problems(files))
+    return Handin(student_of(path), files, search.all_problems(files))
 
 
 class _Unreadable(Exception):
@@ -354,7 +354,7 @@ def _count(file: BinaryIO, pattern: bytes) -> int:
     return count
 
 
-def _student(path: str | os.PathLike[str]) -> str:
+def student_of(path: str | os.PathLike[str]) -> str:
     """The name of the folder or zip; bytes in it that are no text are spelled out."""
     name = os.path.basename(os.path.abspath(path))
     stem, suffix = os.path.splitext(name)

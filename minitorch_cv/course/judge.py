@@ -6,6 +6,9 @@ by a limit or by the file's own doing, loses the cases that were left; the next 
 
 from __future__ import annotations
 
+import re
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from minitorch_cv.course._text import readable
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
 from minitorch_cv.course.kernel_checks import told_ending
 from minitorch_cv.course.kernel_source import refusal
 from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.runner.message import MessageError
-from minitorch_cv.course.sandbox import Ended, Ending, Limits, Sandbox, explain
+from minitorch_cv.course.sandbox import Ended, Ending, Limits, Process, Sandbox, explain
 from minitorch_cv.course.student import Failed, Missing, StudentModule
 from minitorch_cv.course.student_kernels import StudentKernels
 
@@ -88,7 +92,8 @@ def judge(
 ) -> Judgement:
     """Asks the student's code for the answer to each case, and judges the answers.
 
-    worker: distinguishes graders that work side by side. Nothing is raised for what the code does.
+    worker: distinguishes graders that work side by side. Nothing is raised for what the code does: an answer that even
+    breaks its judging is worth nothing, and the teacher reads why.
     Raises NotStarted: no process can be had.
     """
     judgement = Judgement(exercise)
@@ -110,11 +115,28 @@ def judge(
                 answers.append(answer)
                 verdicts.append(verdict)
             student.renew()
+            verdicts = [_tidy(verdict) for verdict in check.settled(verdicts)]
             judgement.cases += [JudgedCase(_title(check, c), share, verdict) for c, verdict in zip(cases, verdicts)]
             if any(verdict.credit < 1.0 for verdict in verdicts) and not judgement.is_untouched:
                 recognised = [mistake.hint for mistake in _recognised(exercise, cases, answers)]
                 judgement.hints = list(dict.fromkeys([*judgement.hints, *recognised]))
     return judgement
+
+
+MOST_SECONDS = 120.0
+"""By the clock, for all cases of an exercise together; a case that has begun may end."""
+
+_MOST_MESSAGE, _MOST_DETAIL = 2_000, 20_000  # characters: a student's code may say anything, and as much as it likes
+
+
+def _tidy(verdict: Verdict) -> Verdict:
+    """A verdict whose texts are short, can be written in every format, and are the same in every run."""
+    return Verdict(verdict.credit, _tidied(verdict.message, _MOST_MESSAGE), _tidied(verdict.detail, _MOST_DETAIL))
+
+
+def _tidied(text: str, most: int) -> str:
+    text = re.sub(r"\b0x[0-9a-f]{6,16}\b", "0x...", readable(text))  # addresses in memory
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 _NOTHING = object()
@@ -130,8 +152,10 @@ class _Student:
         self.exercise, self.code, self.judgement = exercise, code, judgement
         self.sandbox, self.limits, self.worker = sandbox, limits, worker
         self.processes = ExitStack()
+        self.process: Process | None = None
         self.module: Any = None
         self.ended = False
+        self.begun = time.monotonic()
 
     def __enter__(self) -> _Student:
         return self
@@ -147,6 +171,8 @@ class _Student:
         """The answer to a case and what it is worth."""
         if self.judgement.failure or self.ended:
             return _NOTHING, Verdict(0.0, self.judgement.failure) if self.judgement.failure else _NOT_RUN
+        if time.monotonic() - self.begun > MOST_SECONDS:
+            return _NOTHING, Verdict(0.0, f"not run: the cases before took more than {MOST_SECONDS:.0f} s")
         try:
             module = self._loaded()
             answer = case.ask(module)
@@ -164,6 +190,17 @@ class _Student:
             is_cuda = self.exercise.language is CUDA
             told = told_ending(ended.ending) if is_cuda else ended.ending.student
             return _NOTHING, Verdict(0.0, told, ended.ending.teacher)
+        except NotStarted:
+            raise
+        except Exception:
+            return _NOTHING, Verdict(0.0, "the answer could not be judged", traceback.format_exc(limit=-3))
+
+    def _anew(self) -> Any:
+        """The functions in a new process."""
+        if self.process is not None:
+            self.process.close()
+        self.module = None
+        return self._loaded()
 
     def _loaded(self) -> Any:
         """The student's functions, or kernels."""
@@ -179,10 +216,10 @@ class _Student:
                 worker=self.worker,
                 compiler=language.needs_compiler,
             )
-            self.processes.enter_context(process)
+            self.process = self.processes.enter_context(process)
             self.processes.callback(self._keep_printed, process)
             is_cuda = language is CUDA
-            module = StudentKernels(process) if is_cuda else StudentModule(process, self.exercise.reference)
+            module = StudentKernels(process) if is_cuda else StudentModule(process, self.exercise.reference, self._anew)
             try:
                 module.begin()
             except Ended as ended:
@@ -190,7 +227,7 @@ class _Student:
             try:
                 module.load(self.exercise.file, self.exercise.about.imports)
             except Failed as failure:
-                self.judgement.failure = f"the file cannot be run: {failure}"
+                self.judgement.failure = _tidied(f"the file cannot be run: {failure}", _MOST_MESSAGE)
                 raise
             self.module = module
         return self.module

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minitorch_cv.course.answers import difference
-from minitorch_cv.course.checks import Case, Verdict
+from minitorch_cv.course.checks import Case, Check, Verdict
 from minitorch_cv.course.runner.kernel_file import ORDERS
 from minitorch_cv.course.sandbox import Ending
 from minitorch_cv.course.student_kernels import Found, Observed
@@ -31,7 +31,7 @@ MOST_TOLD = 3
 
 
 @dataclass(eq=False)
-class Kernel:
+class Kernel(Check):
     """The kernel gives NumPy's results, and nothing is found wrong. `draw(rng)` yields launches, with `expected`.
 
     lacks: what a kernel that is right still lacks, by its requests of memory; empty where it lacks nothing.

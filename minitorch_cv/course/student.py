@@ -6,16 +6,22 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from minitorch_cv.course.runner.message import MessageError, pack, unpack
 
 MOST_TEXT = 2_000
 """Characters of what an exception says. The process keeps to it; code in it may not."""
 
 
+MOST_CALLS, MOST_NUMBERS = 20_000, 4_096
+"""Calls of our functions in one answer, and numbers among the arguments of each: they run here, without limits."""
+
+
 class Pipe(Protocol):
     """The process, seen as two streams of bytes."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes, continues: bool = False) -> None: ...
 
     def read(self, count: int, seconds: float | None = None) -> bytes: ...
 
@@ -56,12 +62,12 @@ class Conversation:
 
     def answer(self, functions: Sequence[Callable] = (), seconds: float | None = None) -> Any:
         """The next answer. functions: those of ours that the process may call before it answers."""
-        while True:
+        for _ in range(MOST_CALLS):
             answer = unpack(lambda count: self._pipe.read(count, seconds))
             if not isinstance(answer, dict):
                 raise MessageError("an answer came that is no answer")
             if "callback" in answer:
-                self._pipe.write(pack(_called(functions, answer)))
+                self._pipe.write(pack(_called(functions, answer)), continues=True)
             elif "missing" in answer:
                 raise Missing(f"expected a function {str(answer['missing'])[:100]}; the file has none")
             elif "raised" in answer:
@@ -72,6 +78,7 @@ class Conversation:
                 return answer["value"]
             else:
                 raise MessageError("an answer came that is no answer")
+        raise MessageError(f"it calls the functions that it is given more than {MOST_CALLS:,} times")
 
 
 class StudentModule:
@@ -80,8 +87,10 @@ class StudentModule:
     Raises, at every call, what `Conversation` does.
     """
 
-    def __init__(self, pipe: Pipe, reference: Any):
+    def __init__(self, pipe: Pipe, reference: Any, anew: Callable[[], StudentModule]):
         self._conversation, self._reference = Conversation(pipe), reference
+        self.anew = anew
+        """The same functions in a new process, which remembers nothing; this one ends."""
 
     def begin(self) -> None:
         """Waits until the process is ready to load a file: an ending before is no fault of the student's."""
@@ -109,6 +118,14 @@ def _called(functions: Sequence[Callable], answer: dict[str, Any]) -> dict[str, 
     number, arguments = answer["callback"], answer.get("arguments", ())
     if not isinstance(number, int) or not 0 <= number < len(functions) or not isinstance(arguments, (tuple, list)):
         return {"raised": "there is no such function"}
+    for value in arguments:
+        if (
+            not isinstance(value, (np.ndarray, np.number, bool, int, float))
+            or np.asarray(value).dtype.kind not in "biuf"
+        ):
+            return {"raised": f"expected arrays of numbers; came a {type(value).__name__}"}
+    if (count := sum(np.size(value) for value in arguments)) > MOST_NUMBERS:
+        return {"raised": f"expected at most {MOST_NUMBERS:,} numbers in all; came {count:,}: smaller arrays will do"}
     try:
         return {"value": functions[number](*arguments)}
     except Exception as error:

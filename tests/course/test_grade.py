@@ -160,17 +160,18 @@ def test_the_command_writes_a_report_a_gradebook_and_other_formats(course, sandb
     arguments = ["course", "grade", str(tmp_path / "ada"), "--course", str(course), "--results", str(tmp_path / "out")]
     arguments += ["--format", "gradescope", "prairielearn", "junit"]
     assert main(arguments) == 0
-    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    out = tmp_path / "out"
+    written = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert set(written) == {
         "ada.json",
-        "ada.gradescope.json",
-        "ada.prairielearn.json",
-        "ada.junit.xml",
+        "gradescope/ada.json",
+        "prairielearn/ada.json",
+        "junit/ada.xml",
         "report.html",
         "gradebook.csv",
     }
     assert "ada: 2 of 16" in capsys.readouterr().out
-    assert json.loads(written["ada.gradescope.json"])["tests"]
+    assert json.loads(written["gradescope/ada.json"])["tests"]
     assert main(arguments) == 0
     for name in ("ada.json", "report.html", "gradebook.csv"):
         assert (tmp_path / "out" / name).read_bytes() == written[name]
@@ -200,6 +201,77 @@ def test_gradescope_s_autograder_runs(sandbox, tmp_path):
     subprocess.run(["bash", tmp_path / "source" / "run_autograder"], check=True, env=environment, capture_output=True)
     result = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))
     assert sum(test["score"] for test in result["tests"]) == 2
+
+
+TESTS_OF_LINEAR = {
+    "arrays": ("return np.array([True, False])", 0),
+    "nothing": ("return None", 0),
+    "always wrong": ("return False", 0),
+    "calls without end": ("while True: forward(np.ones((1, 1)), np.ones((1, 1)), np.ones(1))", 0),
+    "calls with large arrays": (
+        "try: forward(np.ones((12000, 1)), np.ones((12000, 1)), np.ones(12000))\n"
+        "    except ValueError: pass\n    return True",
+        0,
+    ),
+    "calls with anything": (
+        "for x in ('a', None, [1], {}, 10**400, np.ones((1,) * 30)):\n"
+        "        try: forward(x, x, x)\n        except ValueError: pass\n    return True",
+        0,
+    ),
+    "what came before": (
+        "seen = globals().setdefault('seen', [])\n"
+        "    y = backward(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones(1))[1].tobytes()\n"
+        "    seen.append(y)\n    return y == seen[0]",
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TESTS_OF_LINEAR)
+def test_a_test_that_tests_nothing_finds_nothing(what, course, sandbox):
+    body, points = TESTS_OF_LINEAR[what]
+    exercise = EXERCISES[2]
+    code = exercise.stub.replace('raise NotImplementedError("yours to write")', body)
+    judgement = judge_module.judge(exercise, code, sandbox, 11, LIMITS._replace(seconds=2), 5)
+    assert judgement.score == points, judgement.cases
+
+
+def test_a_test_may_raise_assertion_errors(course, sandbox):
+    exercise = EXERCISES[2]
+    code = exercise.solution.replace("return False", "raise AssertionError").replace("return True", "return")
+    assert judge_module.judge(exercise, code, sandbox, 11).is_full
+
+
+def test_what_a_student_says_is_cut_and_readable(course, sandbox):
+    exercise = EXERCISES[0]
+    body = "raise type('X' * 10**6, (Exception,), {})(chr(27) + str(object()) + 'y' * 10**6)"
+    code = exercise.stub.replace('raise NotImplementedError("yours to write")', body)
+    judgement = judge_module.judge(exercise, code, sandbox, 11)
+    assert judgement.score == 0
+    assert all(len(case.verdict.message) < 2100 and chr(27) not in case.verdict.message for case in judgement.cases)
+
+
+def test_an_answer_that_breaks_its_judging_is_worth_nothing(course, sandbox, monkeypatch):
+    def broken(self, answer, student):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("minitorch_cv.course.checks._ValueCase.judge", broken)
+    judgement = judge_module.judge(EXERCISES[1], EXERCISES[1].solution, sandbox, 11)
+    assert judgement.score == 0
+    assert judgement.cases[0].verdict.message == "the answer could not be judged"
+    assert "RuntimeError: unforeseen" in judgement.cases[0].verdict.detail
+
+
+def test_names_that_file_systems_do_not_like(course, sandbox, tmp_path):
+    names = ["ada.gradescope", "ada", "A d a", "ä" * 80, "x.y", "-", "report", "gradebook"]
+    for name in names:
+        (tmp_path / "in" / name).mkdir(parents=True)
+    graded = list(grade(course, sorted((tmp_path / "in").iterdir()), tmp_path / "out", 1, sandbox))
+    assert sorted(one.result.student for one in graded) == sorted(names)
+    assert len({one.path.name.casefold() for one in graded}) == len(names)
+    (tmp_path / "ADA").mkdir()
+    with pytest.raises(ValueError, match="have the same name"):
+        list(grade(course, [tmp_path / "in" / "ada", tmp_path / "ADA"], tmp_path / "out", 1, sandbox))
 
 
 @pytest.mark.slow

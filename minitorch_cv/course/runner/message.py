@@ -51,6 +51,8 @@ def unpack(read: Callable[[int], bytes], function: Callable[[int], Any] | None =
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MessageError(f"a header came that cannot be read: {error}") from None
     sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in kinds]
+    if any(math.prod(size for size in shape if size) > LARGEST_ARRAYS for _, shape in kinds):
+        raise MessageError("an array without numbers came whose other axes are huge")
     if sum(sizes) > LARGEST_ARRAYS:
         raise MessageError(f"arrays of {sum(sizes)} bytes came; {LARGEST_ARRAYS} are the most")
     contents = [bytearray(read(size)) for size in sizes]
@@ -90,9 +92,12 @@ def _tree(value: Any, arrays: list[np.ndarray], functions: list[Callable] | None
     raise MessageError(f"expected arrays of numbers, numbers, strings, and tuples, lists or dicts of them; came {kind}")
 
 
-def _value(tree: Any, arrays: list[np.ndarray], function: Callable[[int], Any] | None) -> Any:
+def _value(tree: Any, arrays: list[Any], function: Callable[[int], Any] | None) -> Any:
     if "array" in tree:
         array = arrays[tree["array"]]
+        if array is None:
+            raise ValueError("an array is there twice")
+        arrays[tree["array"]] = None  # else a short message could hold many times what it has bytes for
         return array[()] if tree["scalar"] and array.ndim == 0 else array
     if "value" in tree:
         value = tree["value"]

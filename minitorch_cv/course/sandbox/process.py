@@ -56,16 +56,17 @@ class Process:
         for thread in self._threads:
             thread.start()
 
-    def write(self, data: bytes) -> None:
-        """Send a request; from now on the time for its answer counts.
+    def write(self, data: bytes, continues: bool = False) -> None:
+        """Send a request; from now on the time for its answer counts, unless it `continues` the one before.
 
         Raises: Ended if the process is over, or does not take the request in time.
         """
         self._refuse_if_over()
-        self._since = time.monotonic()
         self._sent += 1
-        with self._changed:
-            self._answered = 0
+        if not continues:
+            self._since = time.monotonic()
+            with self._changed:
+                self._answered = 0
         self._requests.put(data)
         self._wait(lambda: self._written == self._sent, self._limits.seconds)
 
