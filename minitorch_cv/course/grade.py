@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from minitorch_cv.course.exercise import Exercise
@@ -50,7 +51,7 @@ def grade_exercise(
     about, begun = exercise.about, time.perf_counter()
     if data is None:
         return _result(exercise, Judgement(exercise), "not handed in", about.points, 0.0, "")
-    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed, LIMITS, worker)
+    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker)
     return _result(exercise, judgement, _status(judgement), about.points, time.perf_counter() - begun, digest(data))
 
 
@@ -61,7 +62,7 @@ def grade_handin(course: Course, handin: Handin, sandbox: Sandbox, worker: int) 
         for exercise in course.exercises
     ]
     return StudentResult(
-        handin.student, f"{course.name} {course.version}", handin.digest, tuple(results), tuple(handin.problems)
+        handin.student, _graded_by(course, sandbox), handin.digest, tuple(results), tuple(handin.problems)
     )
 
 
@@ -99,13 +100,19 @@ def _graded(course: Course, path: Path, target: Path, sandbox: Sandbox, worker: 
     if not again and target.exists():
         try:
             kept = load_result(target)
-            if kept.handin_digest == handin.digest and kept.course == f"{course.name} {course.version}":
+            if kept.handin_digest == handin.digest and kept.course == _graded_by(course, sandbox):
                 return Graded(kept, target, fresh=False)
         except ResultError:
             pass  # graded anew
     result = grade_handin(course, handin, sandbox, worker)
     save_result(result, target)
     return Graded(result, target, fresh=True)
+
+
+def _graded_by(course: Course, sandbox: Sandbox) -> str:
+    """The course, and all else that a result depends on: one of another kind is graded anew."""
+    parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS)]
+    return f"{course.name} {hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 
 _worker: tuple[Course, Sandbox, int]

@@ -247,7 +247,7 @@ class _Student:
 
 @lru_cache(maxsize=1024)
 def _cases(exercise: Exercise, check: Check, seed: int) -> list[Case]:
-    """The cases of a check. They are the same for every student, and so are kept, with what they expect."""
+    """The cases of a check, with what they expect; kept, as a student's next try has the same."""
     return list(check.cases(exercise.reference, generator(seed, exercise.name, check.function)))
 
 

