@@ -48,6 +48,16 @@ def ending_of(function, *arguments):
     return caught.value.ending
 
 
+def ending_after(process, request, count=1):
+    """How a process ends by a request: an early end may be told by `write` already."""
+
+    def ask():
+        process.write(request)
+        process.read(count)
+
+    return ending_of(ask)
+
+
 def test_what_is_written_is_answered(start):
     process = start()
     process.write(b"answers.write(b'one')\n")
@@ -120,13 +130,12 @@ def test_a_request_that_is_not_taken(start):
 
 def test_over_is_over(start):
     process = start()
-    process.write(b"os._exit(3)\n")
-    ending = ending_of(process.read, 1)
+    ending = ending_after(process, b"os._exit(3)\n")
     assert ending.reason == "exit" and "status 3" in ending.student
     assert ending_of(process.write, b"x") == ending_of(process.read, 0) == process.close() == process.close() == ending
 
 
-def test_a_processthat_is_not_needed_any_more(start):
+def test_a_process_that_is_not_needed_any_more(start):
     process = start()
     process.write(b"answers.write(b'x'); time.sleep(60)\n")
     process.read(1)
@@ -159,8 +168,7 @@ def test_the_end_of_what_is_printed_is_kept(start):
 
 def test_too_much_is_printed(start):
     process = start(output=10**5)
-    process.write(b"os.write(2, bytes(2 * 10**5)); time.sleep(60)\n")
-    ending = ending_of(process.read, 1)
+    ending = ending_after(process, b"os.write(2, bytes(2 * 10**5)); time.sleep(60)\n")
     assert ending.reason == "output" and "97.66 KiB" in ending.student and "97.66 KiB" in ending.teacher
 
 
@@ -169,8 +177,7 @@ def test_answers_are_counted_for_each_request(start):
     for _ in range(3):
         process.write(b"answers.write(b'x' * 800)\n")
         process.read(800)
-    process.write(b"answers.write(b'x' * 1001)\n")
-    assert ending_of(process.read, 1001).reason == "answer too large"
+    assert ending_after(process, b"answers.write(b'x' * 1001)\n", 1001).reason == "answer too large"
 
 
 def test_an_announced_length_that_is_too_large(start):
@@ -184,16 +191,14 @@ def test_an_announced_length_that_is_too_large(start):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 def test_signals_are_named(start):
     process = start()
-    process.write(b"os.kill(os.getpid(), 15)\n")
-    ending = ending_of(process.read, 1)
+    ending = ending_after(process, b"os.kill(os.getpid(), 15)\n")
     assert ending.reason == "signal" and "SIGTERM" in ending.teacher
     assert signal.SIGTERM == 15
 
 
 def test_memory_errors_that_nobody_caught(start):
     process = start()
-    process.write(b"raise MemoryError('Unable to allocate 64. GiB')\n")
-    ending = ending_of(process.read, 1)
+    ending = ending_after(process, b"raise MemoryError('Unable to allocate 64. GiB')\n")
     assert ending.reason == "memory" and "64. GiB" in ending.teacher
 
 
