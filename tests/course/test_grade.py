@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from self_proof import HOSTILE, with_bodies
 
 from minitorch_cv.cli import main
 from minitorch_cv.course import judge as judge_module
@@ -24,6 +25,8 @@ from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
 NAMES = ("max_pool2d_backward", "receptive_field", "find_faults_linear", "batch_norm_line_by_line")
 EXERCISES = [find_exercise(name) for name in NAMES]
+ENDING = {"an endless loop", "1 GB printed", "the process killed"}
+"""Of `HOSTILE`: what ends the process. The rest fails in it."""
 SOLUTIONS = {exercise.file: exercise.solution.encode() for exercise in EXERCISES}
 
 
@@ -57,41 +60,13 @@ def test_solutions_have_full_marks_and_stubs_nothing(course, sandbox):
     assert grade_handin(read, Handin("empty", {}, []), sandbox, 0).score == 0
 
 
-HOSTILE = {
-    "an endless loop": ("while True: pass", "ended"),
-    "os._exit": ("import os; os._exit(0)", "wrong"),  # the import is not granted
-    "an exit": ("raise SystemExit(0)", "wrong"),
-    "64 GB": ("np.ones((1 << 33,))", "wrong"),
-    "a patched NumPy": ("np.abs = np.array_equal = lambda *a, **k: True; return np.zeros_like(x)", "wrong"),
-    "a printed score": ("print('score: 4 of 4'); return np.zeros_like(x)", "wrong"),
-    "1 GB printed": ("[print('x' * 2**20) for _ in range(1024)]", "ended"),
-    "a forged answer": ("__builtins__['open'](1, 'wb').write(b'x' * 100)", "wrong"),
-    "noise on the channel": ("__builtins__['open'](4, 'wb', closefd=False).write(b'\\xff' * 64)", "wrong"),
-    "an object": ("return object()", "wrong"),
-    "other numbers": ("return np.asarray(x, dtype=complex) * np.inf", "wrong"),
-    "nothing, and huge": ("return np.empty((0, 2**40))", "wrong"),
-    "a number of 400 digits": ("return 10**400", "wrong"),
-    "text without end": ("raise ValueError('x' * 10**7)", "wrong"),
-    "a string": ("return 'right'", "wrong"),
-    "a ragged list": ("return [[1.0], [2.0, 3.0]]", "wrong"),
-    "NaN": ("return np.full_like(x, np.nan)", "wrong"),
-    "an import of torch": ("import torch", "wrong"),
-    "an import of ours": ("import minitorch_cv", "wrong"),
-    "ours by the back door": ("__builtins__['__import__'].__closure__[1].cell_contents('minitorch_cv')", "wrong"),
-    "the process killed": ("np.ctypeslib.ctypes.CDLL(None).kill(0, 9)", "ended"),
-    "recursion": ("f = lambda: f(); f()", "wrong"),
-}
-
-
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_code_loses_its_own_points_alone(what, course, sandbox):
-    body, expected = HOSTILE[what]
     exercise = EXERCISES[0]
-    code = exercise.stub.replace('raise NotImplementedError("yours to write")', body)
-    assert code != exercise.stub
+    code = with_bodies(exercise.stub, HOSTILE[what])
     read = Course.read(course)
     result = grade_exercise(read, exercise, code.encode(), sandbox, 3)
-    assert (result.status, result.score) == (expected, 0), result
+    assert (result.status, result.score) == ("ended" if what in ENDING else "wrong", 0), result
     after = grade_exercise(read, EXERCISES[1], SOLUTIONS["receptive_field.py"], sandbox, 3)
     assert after.status == "full"
 
