@@ -112,9 +112,8 @@ def test_the_papers_equals_torchs(assert_equals_twin, rng):
     assert_equals_twin("googlenet_paper", rng.standard_normal((1, 3, 224, 224)), aux=True, **NARROW)
 
 
-def test_it_equals_torchs_in_single_precision(assert_equals_twin, rng):
-    x = rng.standard_normal((3, 3, 64, 64))
-    assert_equals_twin("googlenet", x, aux=True, dtype=np.float32, **NARROW)
+def test_it_equals_torchs_in_single_precision(assert_equals_twin_in_single_precision):
+    assert_equals_twin_in_single_precision("googlenet", (3, 3, 64, 64), aux=True, **NARROW)
 
 
 def test_one_batch_can_be_learned_by_heart(rng):

@@ -158,9 +158,8 @@ def test_it_equals_torchs(name, settings, assert_equals_twin, rng):
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet50"])
-def test_it_equals_torchs_in_single_precision(name, assert_equals_twin, rng):
-    x = rng.standard_normal((8, 3, 64, 64))
-    assert_equals_twin(name, x, dtype=np.float32, **NARROW)
+def test_it_equals_torchs_in_single_precision(name, assert_equals_twin_in_single_precision):
+    assert_equals_twin_in_single_precision(name, (8, 3, 64, 64), **NARROW)
 
 
 def test_at_first_every_class_is_about_as_likely(rng):
