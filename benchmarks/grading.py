@@ -1,6 +1,7 @@
 """How long it takes to grade a class: made-up hand-ins of every exercise, solutions, mistakes and stubs mixed.
 
     python benchmarks/grading.py --handins 200 --jobs 2              exercises in NumPy
+    python benchmarks/grading.py --lessons 00_backprop 04_resnet     those of some lessons
     python benchmarks/grading.py --handins 20 --cuda                 exercises in CUDA, which are compiled
     python benchmarks/grading.py --handins 200 --kill-after 300      killed after so many seconds, then resumed
 
@@ -40,11 +41,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--handins", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--lessons", nargs="+", metavar="LESSON", help="as in 04_resnet; all, if not given")
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--kill-after", type=float, metavar="S")
     parser.add_argument("--folder", type=Path, required=True, help="a new folder")
     args = parser.parse_args()
-    exercises = [exercise for exercise in all_exercises() if (exercise.language.name == "cuda") == args.cuda]
+    exercises = [one for one in all_exercises() if (one.language.name == "cuda") == args.cuda]
+    if args.lessons:
+        exercises = [one for one in exercises if one.about.lesson in args.lessons]
     _, teacher = release(args.folder, exercises, "benchmark", seed=1)
     handins = make_handins(args.folder / "handins", exercises, args.handins)
     command = [sys.executable, "-m", "minitorch_cv", "course", "grade", *map(str, handins), "--course", str(teacher)]
