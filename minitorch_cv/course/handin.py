@@ -119,6 +119,8 @@ class _Search:
     """Reason -> the places that are not read for it."""
     similar: dict[str, str] = field(default_factory=dict)
     """What a name would be, had it not been changed -> the name."""
+    unknown: set[str] = field(default_factory=set)
+    """Names of code that nobody wants."""
 
     def wants(self, name: str) -> bool:
         stem, suffix = os.path.splitext(name)
@@ -133,13 +135,21 @@ class _Search:
     def remember(self, name: str) -> None:
         """Keep the name of a file that nobody wants: it may have been a wanted one."""
         self.similar.setdefault(_unchanged(name), name)
+        if name.lower().endswith((".py", ".ipynb", ".cu")):
+            self.unknown.add(name)
 
     def all_problems(self, files: Collection[str]) -> list[str]:
-        problems = list(self.problems)
-        for name in sorted(self.wanted - set(files) - set(self.found)):
+        problems, unknown = list(self.problems), set(self.unknown)
+        missing = sorted(self.wanted - set(files) - set(self.found))
+        for name in missing:
             for expected in (name, f"{os.path.splitext(name)[0]}.ipynb"):
                 if other := self.similar.get(_unchanged(expected)):
                     problems.append(f"{name} is not there, but {_shown(other)} is: the names must be the same.")
+                    unknown.discard(other)
+        if missing and unknown:  # one of them may be what is missing
+            self.passed_over["for no exercise has this name"] = sorted(unknown)
+        if not (self.found or problems or self.passed_over):
+            problems.append("The hand-in holds no exercise.")
         for reason, places in self.passed_over.items():
             more = f" and {len(places) - 1} more" if len(places) > 1 else ""
             problems.append(f"Not read, {reason}: {_shown(min(places))}{more}.")

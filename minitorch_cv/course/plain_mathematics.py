@@ -39,8 +39,8 @@ def plain_mathematics(text: str) -> str:
 def _plain(formula: str) -> str:
     formula = re.sub(r"\\[,;!: ]", " ", formula)
     formula = re.sub(r"\\frac(\d)(\d)", r"\1/\2", formula)
+    formula = re.sub(r"\\([A-Za-z]+)", lambda m: m[0] if m[1] in _ACCENTS else _WORDS.get(m[1], m[1]), formula)
     formula = re.sub(r"\\(hat|bar|tilde)\s*\{?(\w)\}?", lambda m: m[2] + _ACCENTS[m[1]], formula)
-    formula = re.sub(r"\\([A-Za-z]+)", lambda m: _WORDS.get(m[1], m[1]), formula)
     formula = re.sub(r"frac\{((?:[^{}]|\{[^{}]*\})*)\}\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1 / \2", formula)
     formula = re.sub(r"([_^])\{(\w+)\}", r"\1\2", formula)
     formula = re.sub(r"([_^])\{([^{}]*)\}", r"\1(\2)", formula)

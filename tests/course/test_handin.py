@@ -56,7 +56,7 @@ def test_files_are_found_wherever_they_lie(tmp_path, top):
     for path in (folder_of(tmp_path, files), zip_of(tmp_path, files.items())):
         result = read(path)
         assert result.files == {"conv.py": CODE, "race.cu": b"__global__"}
-        assert (result.student, result.problems) == ("ada", [])
+        assert (result.student, result.problems) == ("ada", ["Not read, for no exercise has this name: 'numpy.py'."])
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,16 @@ def test_of_one_place_in_a_zip_the_last_is_taken(tmp_path):
     assert result.files == {"conv.py": b"new"} and "2 times" in result.problems[0]
 
 
+def test_other_code_is_told_of_where_something_is_missing(tmp_path):
+    folder = folder_of(tmp_path, {"my_conv.py": CODE, "mine.ipynb": b"{}", "notes.txt": b""})
+    assert read(folder).problems == ["Not read, for no exercise has this name: 'mine.ipynb' and 1 more."]
+    assert read_handin(folder_of(tmp_path / "all", {"conv.py": CODE, "scratch.py": b""}), ["conv.py"]).problems == []
+
+
 def test_what_tools_leave_is_not_the_students(tmp_path):
     copies = {f"{name}/conv.py": b"copy" for name in ("__MACOSX", ".ipynb_checkpoints", "venv/lib/site-packages")}
     for path in (folder_of(tmp_path, copies), zip_of(tmp_path, copies.items())):
-        assert (read(path).files, read(path).problems) == ({}, [])
+        assert (read(path).files, read(path).problems) == ({}, ["The hand-in holds no exercise."])
 
 
 def test_a_zip_in_a_folder_is_looked_into(tmp_path):
