@@ -37,7 +37,13 @@ def class_report(results: Iterable[StudentResult], similar: Sequence[SimilarPair
         _problems(results),
         _students(results, exercises),
     ]
-    return _PAGE.format(title=_text(course), style=_STYLE, body="\n".join(sections if results else ["<p>None.</p>"]))
+    name, _, version = course.rpartition(" ") if results else (course, "", "")
+    return _PAGE.format(
+        title=_text(name),
+        version=_text(version),
+        style=_STYLE,
+        body="\n".join(sections if results else ["<p>None.</p>"]),
+    )
 
 
 def _summary(results: Sequence[StudentResult], exercises: Sequence[ExerciseStatistics]) -> str:
@@ -107,9 +113,9 @@ def _exercise(exercise: ExerciseStatistics) -> str:
     mistakes = "".join(
         f"<li><b>{count} ×</b> {_text(message)}</li>" for message, count in exercise.mistakes[:_MOST_MISTAKES]
     )
-    cases = ", ".join(f"{_text(name)} {_percent(share)}" for name, share in exercise.failed_cases[:_MOST_CASES])
+    cases = "".join(f"<li>{_text(name)}: {_percent(share)}</li>" for name, share in exercise.failed_cases[:_MOST_CASES])
     more = f"<ul>{mistakes}</ul>" if mistakes else ""
-    more += f"<p class=note>Cases most often failed: {cases}.</p>" if cases else ""
+    more += f"<p class=note>Cases most often failed</p><ul class=note>{cases}</ul>" if cases else ""
     return (
         f"<article><h3>{_text(exercise.title)} <small>{_text(exercise.lesson)}</small></h3>"
         f"<p class=numbers>{' · '.join(numbers)}</p><div class=bar-of-statuses>{segments}</div>{more}</article>"
@@ -301,7 +307,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+<h1>{title} <small>{version}</small></h1>
 {body}
 </main>
 </body>

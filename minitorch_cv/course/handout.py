@@ -71,17 +71,17 @@ def write_folder(
     if (folder / COURSE_FILE).exists() and (there := read_course(folder)["course"]) != course:
         raise CourseError(f"{folder} holds the course {there!r}; it is not overwritten with {course!r}")
     written = []
+    places = {exercise.name: _place(exercise, notebooks) for exercise in exercises}
     for exercise in exercises:
-        path = folder / exercise.about.lesson / exercise.file
-        as_notebook = notebooks and exercise.language is PYTHON
-        path = path.with_suffix(".ipynb") if as_notebook else path
+        path = folder / places[exercise.name]
         if path.exists() and not force:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
+        as_notebook = path.suffix == ".ipynb"
         save_text(path, notebook(exercise, exercise.stub) if as_notebook else script(exercise, exercise.stub))
         written.append(path)
     folder.mkdir(parents=True, exist_ok=True)
-    save_text(folder / "README.md", _readme(exercises, course))
+    save_text(folder / "README.md", _readme(exercises, course, places))
     pinned = {
         e.name: {"version": e.version, "points": e.about.points, "lesson": e.about.lesson, "title": e.title}
         for e in exercises
@@ -89,6 +89,12 @@ def write_folder(
     content = {"format": _FORMAT, "course": course, "exercises": pinned}
     save_text(folder / COURSE_FILE, json.dumps(content, indent=2) + "\n")
     return written
+
+
+def _place(exercise: Exercise, notebooks: bool) -> str:
+    """Where in the folder the exercise's file lies."""
+    file = f"{exercise.name}.ipynb" if notebooks and exercise.language is PYTHON else exercise.file
+    return f"{exercise.about.lesson}/{file}"
 
 
 def read_course(folder: Path) -> dict:
@@ -131,23 +137,38 @@ def find_file(folder: Path, name: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _readme(exercises: Sequence[Exercise], course: str) -> str:
+_HOW_TO_WORK = """
+Open an exercise, read what it asks for, and write your code in place of `raise NotImplementedError("yours to write")`.
+Then, in this folder:
+
+```bash
+minitorch-cv course check {first}
+```
+
+It says what is right, what is wrong, and what mistake that looks like. Each new version that is not right yet earns
+another hint; one that cannot be run costs nothing. Files may not print a lot, and may import only what the exercise
+names: draw and try things elsewhere.
+
+```bash
+minitorch-cv course status          # what is done, what comes next
+minitorch-cv course solution NAME   # how it can be done; that you looked is kept in progress.json
+```
+
+Hand in the files, under the names that they have.
+"""
+
+
+def _readme(exercises: Sequence[Exercise], course: str, places: dict[str, str]) -> str:
     points = sum(exercise.about.points for exercise in exercises)
     lines = [
         f"# {course}",
         "",
-        f"{len(exercises)} exercises, {points} points. In this folder:",
-        "",
-        "```bash",
-        "minitorch-cv course status                 # what is done, what comes next",
-        f"minitorch-cv course check {exercises[0].name if exercises else 'NAME'}    # is it right, and if not, why?",
-        "minitorch-cv course solution NAME          # how it can be done (it is recorded)",
-        "```",
-        "",
+        f"{len(exercises)} exercises, {points} points.",
+        _HOW_TO_WORK.format(first=exercises[0].name if exercises else "NAME"),
         "| exercise | lesson | points | difficulty |",
         "|---|---|---|---|",
     ]
     for e in exercises:
-        path = f"{e.about.lesson}/{e.file}"
-        lines.append(f"| [{e.title}]({path}) | {e.about.lesson} | {e.about.points} | {'●' * e.about.difficulty} |")
+        place, difficulty = places[e.name], "●" * e.about.difficulty
+        lines.append(f"| [{e.title}]({place}) | {e.about.lesson} | {e.about.points} | {difficulty} |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """The student's commands: a folder, checks with their messages and hints, solutions, what is done."""
 
 import json
+import re
 
 import pytest
 
@@ -98,6 +99,16 @@ def test_what_goes_wrong_is_told(folder, capsys, body, told):
     code, said = check(capsys, NAME, "--seconds", "1")
     assert code == 1
     assert told.lower() in said.lower()
+
+
+@pytest.mark.parametrize("options", [[], ["--notebooks"]])
+def test_the_readme_leads_to_every_file(options, tmp_path):
+    if options:
+        pytest.importorskip("jupytext", reason="notebooks need jupytext: pip install -e '.[course]'")
+    assert main(["course", "new", str(tmp_path / "mine"), "--lessons", "00_backprop", "08_kernels", *options]) == 0
+    places = re.findall(r"\]\((.+?)\)", (tmp_path / "mine" / "README.md").read_text(encoding="utf-8"))
+    files = {path.relative_to(tmp_path / "mine").as_posix() for path in (tmp_path / "mine").glob("*/*")}
+    assert files and set(places) == files
 
 
 def test_notebooks_are_checked_too(tmp_path, capsys):
