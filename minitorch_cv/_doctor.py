@@ -87,6 +87,7 @@ def examine() -> list[Finding]:
         _gpu,
         _compiler,
         _simulator,
+        _grading,
         _extras,
         _console,
     ]
@@ -264,6 +265,19 @@ def _simulator() -> list[Finding]:
     if usable:
         return [Finding(name, "works", f"{reason}; device='cuda-sim' runs the CUDA kernels on the processor")]
     return [Finding(name, "absent", reason)]
+
+
+def _grading() -> list[Finding]:
+    """Whether `minitorch-cv course grade` can confine what students hand in."""
+    from .course.sandbox import Sandbox, Unavailable
+
+    name = "sandbox to grade in"
+    try:
+        Sandbox.find(require_bubblewrap=True)
+    except Unavailable as reason:
+        reason = str(reason).removeprefix("grading: a sandbox is required, and ")
+        return [Finding(name, "absent", f"{reason}; only `course grade` needs one")]
+    return [Finding(name, "works", "bubblewrap")]
 
 
 def _extras() -> list[Finding]:

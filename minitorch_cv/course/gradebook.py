@@ -13,8 +13,8 @@ from .results import StudentResult, exercises_of
 def gradebook(results: Iterable[StudentResult]) -> str:
     """A line a student, by name; a column an exercise, in the order of the course; the sum and the most it can be.
 
-    An exercise that a student's result does not know is left empty. A spreadsheet takes text that begins with `=`, `+`,
-    `-` or `@` for a formula: an apostrophe before it keeps it text.
+    An exercise that was not handed in, or that a student's result does not know, is left empty. A spreadsheet takes
+    text that begins with `=`, `+`, `-` or `@` for a formula: an apostrophe before it keeps it text.
     """
     results = sorted(results, key=lambda result: result.student)
     exercises = exercises_of(results)
@@ -22,7 +22,11 @@ def gradebook(results: Iterable[StudentResult]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["student", *map(_harmless, exercises), "total", "points"])
     for result in results:
-        scores = {exercise.exercise: points_text(exercise.score) for exercise in result.exercises}
+        scores = {
+            exercise.exercise: points_text(exercise.score)
+            for exercise in result.exercises
+            if exercise.status != "not handed in"
+        }
         writer.writerow(
             [
                 _harmless(result.student),
