@@ -71,7 +71,7 @@ def test_hints_by_stages_for_a_mistake_that_nobody_foresaw(folder, capsys):
     for number in range(3):
         write(folder, EXERCISE.solution.replace("dbeta = dy.sum(axis=0)", f"dbeta = dy.sum(axis=0) + {number + 1}"))
         said = check(capsys)[1]
-        assert said.count("hint ") - said.count("Another hint ") == number
+        assert len(re.findall(r"^  hint \d", said, re.MULTILINE)) == number
 
 
 def test_a_solution_that_was_looked_at_is_recorded(folder, capsys):
@@ -99,6 +99,23 @@ def test_what_goes_wrong_is_told(folder, capsys, body, told):
     code, said = check(capsys, NAME, "--seconds", "1")
     assert code == 1
     assert told.lower() in said.lower()
+
+
+def test_after_the_last_hint_none_is_promised(folder, capsys):
+    for number in range(len(EXERCISE.hints) + 1):
+        write(folder, EXERCISE.solution.replace("dbeta = dy.sum(axis=0)", f"dbeta = dy.sum(axis=0) + {number + 1}"))
+        said = check(capsys)[1]
+        assert (f"earns hint {number + 1} of {len(EXERCISE.hints)}." in said) == (number < len(EXERCISE.hints))
+    assert f"These are all hints; a solution: minitorch-cv course solution {NAME}" in said
+
+
+def test_a_file_that_cannot_be_run_is_no_attempt(folder, capsys):
+    write(folder, EXERCISE.stub + "\nanswer = (1,\n")
+    code, said = check(capsys)
+    line = EXERCISE.stub.count("\n") + 2
+    assert code == 1
+    assert f"'(' was never closed (line {line})\n    {line} | answer = (1," in said and "WRONG" not in said
+    assert "hint" not in said and json.loads((folder / "progress.json").read_text())[NAME]["attempts"] == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--notebooks"]])
