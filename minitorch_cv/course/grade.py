@@ -8,15 +8,17 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.handin import Handin, read_handin, student_of
-from minitorch_cv.course.judge import Judgement, judge
+from minitorch_cv.course.judge import Judgement, NotStarted, judge
 from minitorch_cv.course.plain_mathematics import plain_mathematics
 from minitorch_cv.course.release import Course
 from minitorch_cv.course.results import (
@@ -29,10 +31,15 @@ from minitorch_cv.course.results import (
     load_result,
     save_result,
 )
-from minitorch_cv.course.sandbox import Limits, Sandbox
+from minitorch_cv.course.sandbox import Ending, Limits, Sandbox
 
 LIMITS = Limits(seconds=10.0, processor_seconds=30.0)
 """Of the process of one exercise."""
+
+ENDED_TWICE = (
+    "While this hand-in was graded the process that grades ended, twice: killed, or for want of memory. Look at its "
+    "files; --again tries once more."
+)
 
 
 @dataclass(frozen=True)
@@ -71,28 +78,70 @@ def grade(
 ) -> Iterator[Graded]:
     """Grades every hand-in by the teacher's folder, in any order; a result of an earlier run is taken where it holds.
 
-    results: where one file a student is written, at once or not at all. again: no earlier result is taken.
-    Raises CourseError; ValueError for two hand-ins of one name.
+    results: where one file a student is written, at once or not at all. again: no earlier result is taken. A hand-in
+    whose grading twice ends its process, by a signal or for want of memory, gets a result that says so.
+    Raises CourseError; ValueError for two hand-ins of one name; NotStarted where this machine starts no processes.
     """
     course = Course.read(folder)
-    targets = _targets(handins, results)
+    waiting = deque(_targets(handins, results).items())
     results.mkdir(parents=True, exist_ok=True)
-    if jobs == 1:
-        for path, target in targets.items():
-            yield _graded(course, path, target, sandbox, 0, again)
-        return
-    context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(jobs):
-        numbers.put(number)
-    with ProcessPoolExecutor(jobs, context, _begin_worker, (folder, sandbox, numbers)) as pool:
-        futures = [pool.submit(_grade_in_worker, path, target, again) for path, target in targets.items()]
+
+    def pool(workers: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        numbers = context.Queue()
+        for number in range(workers):
+            numbers.put(number)
+        return ProcessPoolExecutor(workers, context, _begin_worker, (folder, sandbox, numbers))
+
+    while waiting:
+        suspects = yield from _until_a_worker_dies(pool(jobs), jobs, waiting, again)
+        for path, target in suspects:  # each alone, so that nobody is blamed for another's deed
+            if (yield from _until_a_worker_dies(pool(1), 1, deque([(path, target)]), again)):
+                save_result(_ungradable(course, path, sandbox), target)
+                yield Graded(load_result(target), target, fresh=True)
+
+
+def _until_a_worker_dies(
+    pool: ProcessPoolExecutor, workers: int, waiting: deque[tuple[Path, Path]], again: bool
+) -> Generator[Graded, None, list[tuple[Path, Path]]]:
+    """Grades what is waiting, and takes it from there; returns what was being graded when a worker died.
+
+    Raises NotStarted: one died with nothing to grade.
+    """
+    running: dict[Future[Graded], tuple[Path, Path]] = {}
+    try:
         try:
-            for future in as_completed(futures):
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise NotStarted("a process to grade in ended at its start: is there enough memory?") from None
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running[pool.submit(_grade_in_worker, *waiting[0], again)] = waiting[0]
+                waiting.popleft()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                del running[future]
+    except BrokenProcessPool:
+        return list(running.values())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return []
+
+
+def _ungradable(course: Course, path: Path, sandbox: Sandbox) -> StudentResult:
+    """The result of a hand-in that twice ended the process that graded it."""
+    handin = read_handin(path, [exercise.file for exercise in course.exercises])
+    results = []
+    for exercise in course.exercises:
+        judgement = Judgement(exercise, failure="it could not be graded: the process that graded it ended")
+        judgement.endings.append(Ending("exit", judgement.failure, ENDED_TWICE))
+        data = handin.files.get(exercise.file)
+        results.append(
+            _result(exercise, judgement, "ended", exercise.about.points, 0.0, "" if data is None else digest(data))
+        )
+    return StudentResult(
+        handin.student, _graded_by(course, sandbox), handin.digest, tuple(results), (*handin.problems, ENDED_TWICE)
+    )
 
 
 def _graded(course: Course, path: Path, target: Path, sandbox: Sandbox, worker: int, again: bool) -> Graded:

@@ -14,10 +14,11 @@ import pytest
 from minitorch_cv.cli import main
 from minitorch_cv.course import judge as judge_module
 from minitorch_cv.course.exercise import find_exercise
-from minitorch_cv.course.grade import LIMITS, grade, grade_exercise, grade_handin
+from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin
 from minitorch_cv.course.gradescope_autograder import write_autograder
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import CourseError
+from minitorch_cv.course.judge import NotStarted
 from minitorch_cv.course.release import Course, release
 from minitorch_cv.course.results import load_result, result_to_json
 from minitorch_cv.course.sandbox import Sandbox, Unavailable
@@ -124,6 +125,53 @@ def test_grading_again_changes_nothing_and_grades_nothing(course, sandbox, tmp_p
     assert all(one.fresh for one in anew)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == texts
     assert all(result_to_json(load_result(one.path)) == result_to_json(one.result) for one in anew)
+
+
+def kill_the_worker_of(monkeypatch, folder, *students):
+    """Grading one of these students ends its process by SIGKILL: site code, so that spawned workers have it too."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if 'spawn_main' in ' '.join(sys.orig_argv):\n"
+        "    import minitorch_cv.course.grade as grade\n"
+        "    read = grade.read_handin\n"
+        "    def killing(path, wanted):\n"
+        f"        if path.name in {students}:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return read(path, wanted)\n"
+        "    grade.read_handin = killing\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
+
+
+def test_a_worker_that_is_killed_costs_its_own_hand_in_alone(course, sandbox, tmp_path, monkeypatch):
+    names = ["ada", "bob", "killer", "zoe"]
+    for name in names:
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    paths = [tmp_path / "in" / name for name in names]
+    with monkeypatch.context() as patch:
+        kill_the_worker_of(patch, tmp_path, "killer")
+        graded = {one.result.student: one.result for one in grade(course, paths, tmp_path / "out", 2, sandbox)}
+        assert {name: result.score for name, result in graded.items()} == {"ada": 2, "bob": 2, "killer": 0, "zoe": 2}
+        assert set(status_of(graded["killer"]).values()) == {"ended"}
+        assert graded["killer"].problems == (ENDED_TWICE,)
+        assert graded["killer"].exercises[0].teacher_message == ENDED_TWICE
+        assert not any(one.fresh for one in grade(course, paths[:2], tmp_path / "out", 1, sandbox))
+    anew = list(grade(course, paths[2:3], tmp_path / "out", 1, sandbox, again=True))
+    assert anew[0].result.score == 2
+
+
+def test_workers_that_end_at_their_start_are_nobody_s_fault(course, sandbox, tmp_path, monkeypatch):
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "site").mkdir()
+    ending = "import os, sys\nif 'spawn_main' in ' '.join(sys.orig_argv): os._exit(1)\n"
+    (tmp_path / "site" / "sitecustomize.py").write_text(ending, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    with pytest.raises(NotStarted, match="ended at its start"):
+        list(grade(course, [tmp_path / "ada"], tmp_path / "out", 1, sandbox))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_two_hand_ins_of_one_name_are_refused(course, sandbox, tmp_path):
