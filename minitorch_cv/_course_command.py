@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,9 @@ def add_commands(commands: Any) -> None:
 
     check = add("check", _check, "is my work right, and if not, why?", CHECK)
     check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="names or files (default: all that are begun)")
-    check.add_argument("--seconds", type=float, default=10.0, metavar="S", help="for one call of yours (default 10)")
+    check.add_argument(
+        "--seconds", type=_positive, default=10.0, metavar="S", help="for one call of yours (default 10)"
+    )
 
     solution = add("solution", _solution, "how an exercise can be solved", SOLUTION)
     solution.add_argument("exercise", metavar="EXERCISE")
@@ -113,6 +116,16 @@ def add_commands(commands: Any) -> None:
 
     for command in (check, solution, status):
         command.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="of the course (default: here)")
+
+
+def _positive(text: str) -> float:
+    """What an option expects that is an amount of time."""
+    try:
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expects a finite positive number; it is {text!r}")
 
 
 def _reporting_errors(name: str, run: Any, args: argparse.Namespace) -> int:

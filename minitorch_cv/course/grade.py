@@ -153,7 +153,10 @@ def _graded(course: Course, path: Path, target: Path, sandbox: Sandbox, worker: 
                 return Graded(kept, target, fresh=False)
         except ResultError:
             pass  # graded anew
-    result = grade_handin(course, handin, sandbox, worker)
+    try:
+        result = grade_handin(course, handin, sandbox, worker)
+    except NotStarted as reason:
+        raise NotStarted(f"{path}: {reason}") from None
     save_result(result, target)
     return Graded(result, target, fresh=True)
 

@@ -133,6 +133,14 @@ def test_wrong_arguments_exit_2(folder, capsys, arguments, told):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_seconds_are_a_finite_positive_number(folder, capsys, seconds):
+    with pytest.raises(SystemExit) as exit:
+        main(["course", "check", NAME, f"--seconds={seconds}"])
+    assert exit.value.code == 2
+    assert f"argument --seconds: expects a finite positive number; it is '{seconds}'" in capsys.readouterr().err
+
+
 def test_hints_can_be_read_in_a_terminal():
     assert plain_mathematics(r"is $-\frac12 v^{-3/2}$, with $\hat x_n$") == "is -1/2 v^(-3/2), with x̂_n"
     for exercise in all_exercises():

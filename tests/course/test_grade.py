@@ -310,6 +310,26 @@ def test_an_answer_that_breaks_its_judging_is_worth_nothing(course, sandbox, mon
     assert "RuntimeError: unforeseen" in judgement.cases[0].verdict.detail
 
 
+def test_a_machine_s_fault_is_no_result(course, sandbox, tmp_path, monkeypatch, capsys):
+    """Site code, so that spawned workers have it too."""
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'spawn_main' in ' '.join(sys.orig_argv):\n"
+        "    from minitorch_cv.course.sandbox import Sandbox\n"
+        "    def start(*arguments, **options): raise OSError(12, 'Cannot allocate memory')\n"
+        "    Sandbox.start = start\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    out = tmp_path / "out"
+    assert main(["course", "grade", str(tmp_path / "ada"), "--course", str(course), "--results", str(out)]) == 2
+    assert "ada: receptive_field: no process can be started: [Errno 12]" in capsys.readouterr().err
+    assert not list(out.iterdir())
+
+
 def test_names_that_file_systems_do_not_like(course, sandbox, tmp_path):
     names = ["ada.gradescope", "ada", "A d a", "ä" * 80, "x.y", "-", "report", "gradebook"]
     for name in names:
