@@ -62,6 +62,8 @@ Students' code runs in a sandbox: bubblewrap, where it is installed (apt install
 alone hold, with a warning; --require-sandbox refuses then. --sandbox container says that grading runs in a container
 that guarantees the rest: no network, no files but those of this grading.
 
+A hand-in that takes more than --minutes is graded as far as it came; the report says what was not run.
+
 Exit code: 0 all hand-ins are graded, 2 it could not be done, 130 interrupted (go on with the same command).
 """
 
@@ -107,6 +109,9 @@ def add_commands(commands: Any) -> None:
     grade.add_argument("--course", required=True, metavar="DIR", type=Path, help="the teacher's folder")
     grade.add_argument("--results", metavar="DIR", type=Path, default=Path("graded"), help="default: graded")
     grade.add_argument("--jobs", type=int, default=1, metavar="N", help="students at a time (default 1)")
+    grade.add_argument(
+        "--minutes", type=_positive, metavar="M", help="for one hand-in (default 10, and one more for each kernel)"
+    )
     grade.add_argument("--sandbox", choices=["bubblewrap", "container"], default="bubblewrap")
     grade.add_argument("--require-sandbox", action="store_true", help="refuse to grade without bubblewrap")
     grade.add_argument("--again", action="store_true", help="grade anew what is graded already")
@@ -290,7 +295,7 @@ def _grade(args: argparse.Namespace) -> int:
     graded = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("hand-ins", total=len(args.handins))
-        for one in grade(args.course, args.handins, args.results, args.jobs, sandbox, args.again):
+        for one in grade(args.course, args.handins, args.results, args.jobs, sandbox, args.again, args.minutes):
             graded.append(one)
             write_student(one.result, one.path, args.format)
             progress.advance(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import re
@@ -33,8 +34,11 @@ from minitorch_cv.course.results import (
 )
 from minitorch_cv.course.sandbox import Ending, Limits, Sandbox
 
-LIMITS = Limits(seconds=10.0, processor_seconds=30.0)
-"""Of the process of one exercise."""
+LIMITS = Limits(seconds=10.0, processor_seconds=30.0, answer=16 * 2**20)
+"""Of the process of one exercise. The longest right answer, of all exercises, has 0.2 MB."""
+
+MINUTES, MINUTES_OF_A_KERNEL = 10.0, 1.0
+"""For all of a hand-in, and besides for each exercise whose file is compiled: all 74 exercises take one in all."""
 
 ENDED_TWICE = (
     "While this hand-in was graded the process that grades ended, twice: killed, or for want of memory. Look at its "
@@ -52,34 +56,54 @@ class Graded:
 
 
 def grade_exercise(
-    course: Course, exercise: Exercise, data: bytes | None, sandbox: Sandbox, worker: int
+    course: Course,
+    exercise: Exercise,
+    data: bytes | None,
+    sandbox: Sandbox,
+    worker: int,
+    until: float = math.inf,
 ) -> ExerciseResult:
-    """One exercise of one student."""
+    """One exercise of one student. until: when, by `time.monotonic()`, the time for the hand-in is over."""
     about, begun = exercise.about, time.perf_counter()
     if data is None:
         return _result(exercise, Judgement(exercise), "not handed in", about.points, 0.0, "")
-    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker)
+    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker, until)
     return _result(exercise, judgement, _status(judgement), about.points, time.perf_counter() - begun, digest(data))
 
 
-def grade_handin(course: Course, handin: Handin, sandbox: Sandbox, worker: int) -> StudentResult:
-    """Every exercise of one student."""
+def minutes_for(course: Course) -> float:
+    """In which a hand-in is to be graded, where nobody says otherwise."""
+    return MINUTES + MINUTES_OF_A_KERNEL * sum(exercise.language.needs_compiler for exercise in course.exercises)
+
+
+def grade_handin(
+    course: Course, handin: Handin, sandbox: Sandbox, worker: int, minutes: float | None = None
+) -> StudentResult:
+    """Every exercise of one student. minutes: for all of them; what they do not suffice for is not run."""
+    until = time.monotonic() + 60 * (minutes or minutes_for(course))
     results = [
-        grade_exercise(course, exercise, handin.files.get(exercise.file), sandbox, worker)
+        grade_exercise(course, exercise, handin.files.get(exercise.file), sandbox, worker, until)
         for exercise in course.exercises
     ]
     return StudentResult(
-        handin.student, _graded_by(course, sandbox), handin.digest, tuple(results), tuple(handin.problems)
+        handin.student, _graded_by(course, sandbox, minutes), handin.digest, tuple(results), tuple(handin.problems)
     )
 
 
 def grade(
-    folder: Path, handins: Sequence[Path], results: Path, jobs: int, sandbox: Sandbox, again: bool = False
+    folder: Path,
+    handins: Sequence[Path],
+    results: Path,
+    jobs: int,
+    sandbox: Sandbox,
+    again: bool = False,
+    minutes: float | None = None,
 ) -> Iterator[Graded]:
     """Grades every hand-in by the teacher's folder, in any order; a result of an earlier run is taken where it holds.
 
-    results: where one file a student is written, at once or not at all. again: no earlier result is taken. A hand-in
-    whose grading twice ends its process, by a signal or for want of memory, gets a result that says so.
+    results: where one file a student is written, at once or not at all. again: no earlier result is taken. minutes:
+    for a hand-in, if not `minutes_for(course)`. A hand-in whose grading twice ends its process, by a signal or for want
+    of memory, gets a result that says so.
     Raises CourseError; ValueError for two hand-ins of one name; NotStarted where this machine starts no processes.
     """
     course = Course.read(folder)
@@ -91,13 +115,13 @@ def grade(
         numbers = context.Queue()
         for number in range(workers):
             numbers.put(number)
-        return ProcessPoolExecutor(workers, context, _begin_worker, (folder, sandbox, numbers))
+        return ProcessPoolExecutor(workers, context, _begin_worker, (folder, sandbox, minutes, numbers))
 
     while waiting:
         suspects = yield from _until_a_worker_dies(pool(jobs), jobs, waiting, again)
         for path, target in suspects:  # each alone, so that nobody is blamed for another's deed
             if (yield from _until_a_worker_dies(pool(1), 1, deque([(path, target)]), again)):
-                save_result(_ungradable(course, path, sandbox), target)
+                save_result(_ungradable(course, path, sandbox, minutes), target)
                 yield Graded(load_result(target), target, fresh=True)
 
 
@@ -128,7 +152,7 @@ def _until_a_worker_dies(
     return []
 
 
-def _ungradable(course: Course, path: Path, sandbox: Sandbox) -> StudentResult:
+def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float | None) -> StudentResult:
     """The result of a hand-in that twice ended the process that graded it."""
     handin = read_handin(path, [exercise.file for exercise in course.exercises])
     results = []
@@ -139,40 +163,42 @@ def _ungradable(course: Course, path: Path, sandbox: Sandbox) -> StudentResult:
         results.append(
             _result(exercise, judgement, "ended", exercise.about.points, 0.0, "" if data is None else digest(data))
         )
-    return StudentResult(
-        handin.student, _graded_by(course, sandbox), handin.digest, tuple(results), (*handin.problems, ENDED_TWICE)
-    )
+    graded_by, problems = _graded_by(course, sandbox, minutes), (*handin.problems, ENDED_TWICE)
+    return StudentResult(handin.student, graded_by, handin.digest, tuple(results), problems)
 
 
-def _graded(course: Course, path: Path, target: Path, sandbox: Sandbox, worker: int, again: bool) -> Graded:
+def _graded(
+    course: Course, path: Path, target: Path, sandbox: Sandbox, worker: int, minutes: float | None, again: bool
+) -> Graded:
     handin = read_handin(path, [exercise.file for exercise in course.exercises])
     if not again and target.exists():
         try:
             kept = load_result(target)
-            if kept.handin_digest == handin.digest and kept.course == _graded_by(course, sandbox):
+            if kept.handin_digest == handin.digest and kept.course == _graded_by(course, sandbox, minutes):
                 return Graded(kept, target, fresh=False)
         except ResultError:
             pass  # graded anew
     try:
-        result = grade_handin(course, handin, sandbox, worker)
+        result = grade_handin(course, handin, sandbox, worker, minutes)
     except NotStarted as reason:
         raise NotStarted(f"{path}: {reason}") from None
     save_result(result, target)
     return Graded(result, target, fresh=True)
 
 
-def _graded_by(course: Course, sandbox: Sandbox) -> str:
+def _graded_by(course: Course, sandbox: Sandbox, minutes: float | None) -> str:
     """The course, and all else that a result depends on: one of another kind is graded anew."""
     parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS)]
+    parts.append(f"{minutes or minutes_for(course):g} minutes")
     return f"{course.name} {hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 
-_worker: tuple[Course, Sandbox, int]
+_worker: tuple[Course, Sandbox, float | None, int]
 
 
-def _begin_worker(folder: Path, sandbox: Sandbox, numbers: multiprocessing.Queue) -> None:
+def _begin_worker(folder: Path, sandbox: Sandbox, minutes: float | None, numbers: multiprocessing.Queue) -> None:
     global _worker
-    _worker = Course.read(folder), sandbox, numbers.get()
+    _worker = Course.read(folder), sandbox, minutes, numbers.get()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -185,8 +211,8 @@ def _end_with_parent() -> None:
 
 
 def _grade_in_worker(path: Path, target: Path, again: bool) -> Graded:
-    course, sandbox, number = _worker
-    return _graded(course, path, target, sandbox, number, again)
+    course, sandbox, minutes, number = _worker
+    return _graded(course, path, target, sandbox, number, minutes, again)
 
 
 def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:

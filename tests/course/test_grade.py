@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from minitorch_cv.cli import main
+from minitorch_cv.course import grade as grade_module
 from minitorch_cv.course import judge as judge_module
 from minitorch_cv.course.exercise import find_exercise
-from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin
+from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin, minutes_for
 from minitorch_cv.course.gradescope_autograder import write_autograder
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import CourseError
@@ -223,6 +224,9 @@ def test_the_command_writes_a_report_a_gradebook_and_other_formats(course, sandb
     assert main(arguments) == 0
     for name in ("ada.json", "report.html", "gradebook.csv"):
         assert (tmp_path / "out" / name).read_bytes() == written[name]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--minutes", "0"])
+    assert "argument --minutes: expects a finite positive number; it is '0'" in capsys.readouterr().err
     assert main([*arguments[:2], str(tmp_path / "nobody"), *arguments[3:]]) == 2
     assert "there is no" in capsys.readouterr().err
 
@@ -308,6 +312,37 @@ def test_an_answer_that_breaks_its_judging_is_worth_nothing(course, sandbox, mon
     assert judgement.score == 0
     assert judgement.cases[0].verdict.message == "the answer could not be judged"
     assert "RuntimeError: unforeseen" in judgement.cases[0].verdict.detail
+
+
+def test_what_comes_after_a_hand_in_s_time_is_not_run(course, sandbox, monkeypatch):
+    monkeypatch.setattr(grade_module, "LIMITS", LIMITS._replace(seconds=1.0))
+    endless = EXERCISES[0].stub.replace('raise NotImplementedError("yours to write")', "while True: pass")
+    files = {**SOLUTIONS, EXERCISES[0].file: endless.encode()}
+    read = Course.read(course)
+    result = grade_handin(read, Handin("slow", files, []), sandbox, 0, minutes=1 / 60)
+    assert status_of(result) == dict.fromkeys(NAMES, "ended") and result.score == 0
+    last = result.exercises[-1]
+    assert {case.message for case in last.cases} == {"not run: the time for the whole hand-in is over"}
+    assert last.teacher_message == "Not all cases were run: the time for the whole hand-in is over."
+    assert grade_handin(read, Handin("quick", SOLUTIONS, []), sandbox, 0, minutes=5).score == 16
+
+
+def test_a_result_of_another_time_is_graded_anew(course, sandbox, tmp_path):
+    (tmp_path / "ada").mkdir()
+
+    def is_fresh(**options):
+        return [one.fresh for one in grade(course, [tmp_path / "ada"], tmp_path / "out", 1, sandbox, **options)] == [
+            True
+        ]
+
+    default = minutes_for(Course.read(course))
+    assert default == 10
+    assert [is_fresh(), is_fresh(minutes=default), is_fresh(minutes=3), is_fresh(minutes=3)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_machine_s_fault_is_no_result(course, sandbox, tmp_path, monkeypatch, capsys):
