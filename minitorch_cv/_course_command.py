@@ -275,7 +275,6 @@ def _grade(args: argparse.Namespace) -> int:
     from minitorch_cv.course.class_files import write_class, write_student
     from minitorch_cv.course.grade import grade
     from minitorch_cv.course.release import Course
-    from minitorch_cv.course.results import load_result
     from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
     missing = [str(path) for path in args.handins if not path.exists()]
@@ -302,7 +301,6 @@ def _grade(args: argparse.Namespace) -> int:
             if one.fresh or not console.is_terminal:
                 points = f"{points_text(one.result.score)} of {points_text(one.result.points)}"
                 print(f"{one.result.student}: {points}{'' if one.fresh else '   (as before)'}", flush=True)
-    results = [load_result(one.path) for one in graded]  # without measured seconds: the same files every time
-    written = write_class(Course.read(args.course), args.handins, results, args.results)
+    written = write_class(Course.read(args.course), args.handins, [one.result for one in graded], args.results)
     print(f"\n{len(graded)} hand-ins: {' and '.join(map(str, written))}")
     return 0

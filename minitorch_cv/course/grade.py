@@ -64,11 +64,11 @@ def grade_exercise(
     until: float = math.inf,
 ) -> ExerciseResult:
     """One exercise of one student. until: when, by `time.monotonic()`, the time for the hand-in is over."""
-    about, begun = exercise.about, time.perf_counter()
+    points = exercise.about.points
     if data is None:
-        return _result(exercise, Judgement(exercise), "not handed in", about.points, 0.0, "")
+        return _result(exercise, Judgement(exercise), "not handed in", points, "")
     judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker, until)
-    return _result(exercise, judgement, _status(judgement), about.points, time.perf_counter() - begun, digest(data))
+    return _result(exercise, judgement, _status(judgement), points, digest(data))
 
 
 def minutes_for(course: Course) -> float:
@@ -161,7 +161,7 @@ def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float | N
         judgement.endings.append(Ending("exit", judgement.failure, ENDED_TWICE))
         data = handin.files.get(exercise.file)
         results.append(
-            _result(exercise, judgement, "ended", exercise.about.points, 0.0, "" if data is None else digest(data))
+            _result(exercise, judgement, "ended", exercise.about.points, "" if data is None else digest(data))
         )
     graded_by, problems = _graded_by(course, sandbox, minutes), (*handin.problems, ENDED_TWICE)
     return StudentResult(handin.student, graded_by, handin.digest, tuple(results), problems)
@@ -241,7 +241,7 @@ def _status(judgement: Judgement) -> Status:
 
 
 def _result(
-    exercise: Exercise, judgement: Judgement, status: Status, points: float, seconds: float, file_digest: str
+    exercise: Exercise, judgement: Judgement, status: Status, points: float, file_digest: str
 ) -> ExerciseResult:
     cases = tuple(
         CaseResult(
@@ -269,6 +269,5 @@ def _result(
         cases,
         message,
         "\n".join(for_teacher),
-        seconds,
         file_digest,
     )
