@@ -100,6 +100,29 @@ def test_what_goes_wrong_is_told(folder, capsys, body, told):
     assert told.lower() in said.lower()
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ('{"a": {"attempts": "x"}}', "attempts expects int; it is 'x'"),
+        ('{"a": {"attempts": true}}', "attempts expects int; it is True"),
+        ('{"a": {"best": null}}', "best expects float; it is None"),
+        ('{"a": {"solved": 1}}', "solved expects bool; it is 1"),
+        ('{"a": {"last": 3}}', "last expects str; it is 3"),
+        ('{"a": {"marks": 3}}', "unexpected keyword argument 'marks'"),
+        ('{"a": 3}', "must be a mapping"),
+        ("[]", "no attribute 'items'"),
+        ("[" * 100_000, "recursion"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_record_that_is_none_is_told(folder, capsys, kept, told):
+    (folder / "progress.json").write_text(kept, encoding="utf-8")
+    code, said = check(capsys, NAME)
+    assert code == 2 and told in said and "progress.json cannot be read" in said and "Traceback" not in said
+    (folder / "progress.json").write_text('{"a": {"best": 3}}', encoding="utf-8")
+    assert main(["course", "status"]) == 0
+
+
 def test_notebooks_are_checked_too(tmp_path, capsys):
     pytest.importorskip("jupytext")
     assert main(["course", "new", str(tmp_path / "mine"), "--lessons", "4", "--notebooks"]) == 0

@@ -185,9 +185,17 @@ def test_two_hand_ins_of_one_name_are_refused(course, sandbox, tmp_path):
 def test_a_changed_exercise_is_refused(tmp_path):
     _, teacher = release(tmp_path, EXERCISES[:2], "changed")
     path = teacher / "exercises" / "receptive_field.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    with pytest.raises(CourseError, match=r"receptive_field\.py has been changed since it was handed out"):
+    text = path.read_bytes()
+    for changed in (text + b"\n", b"import nothing_there\n" + text, b"\xff"):  # what changed is not even run
+        path.write_bytes(changed)
+        with pytest.raises(CourseError, match=r"receptive_field\.py has been changed since it was handed out"):
+            Course.read(teacher)
+    path.unlink()
+    with pytest.raises(CourseError, match=r"receptive_field\.py is missing"):
         Course.read(teacher)
+    path.write_bytes(text)
+    (path.parent / "zz.py").write_text("import nothing_there", encoding="utf-8")  # nor is what nobody handed out
+    assert [exercise.name for exercise in Course.read(teacher).exercises] == list(NAMES[:2])
     with pytest.raises(CourseError, match="is there already"):
         release(tmp_path, EXERCISES[:2], "changed")
 
