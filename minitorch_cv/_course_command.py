@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from minitorch_cv.course.exercise import Exercise
+    from minitorch_cv.course.progress import Progress
 
 NEW = """\
 Makes a folder of exercises: one file each, with the statement, what is given, and what is yours to write.
@@ -133,9 +137,10 @@ def _positive(text: str) -> float:
     raise argparse.ArgumentTypeError(f"expects a finite positive number; it is {text!r}")
 
 
-def _reporting_errors(name: str, run: Any, args: argparse.Namespace) -> int:
+def _reporting_errors(name: str, run: Callable[[Any], int], argument: Any) -> int:
+    """The exit code of `run(argument)`, or 2 for an error, which is told in a line."""
     try:
-        return run(args)
+        return run(argument)
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"minitorch-cv course {name}: {text}", file=sys.stderr)
@@ -171,46 +176,49 @@ def _new(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from minitorch_cv.course.exercise import find_exercise
-    from minitorch_cv.course.handout import find_file, find_folder, read_course
-    from minitorch_cv.course.judge import NotStarted
+    from minitorch_cv.course.handout import find_folder, read_course
     from minitorch_cv.course.progress import Progress
-    from minitorch_cv.course.self_check import as_text, check_exercise, read_code
 
     folder = find_folder(args.folder)
     pinned = read_course(folder)["exercises"]
+    progress, status = Progress.of(folder), Console(stderr=True).status("")
+
+    def check_one(name: str) -> int:
+        return _check_one(folder, name, pinned, progress, args, status)
+
     names = [Path(name).stem for name in args.exercises] or list(pinned)
-    progress = Progress.of(folder)
-    wrong = checked_count = not_started = 0
-    status = Console(stderr=True).status("")
-    for name in names:
-        exercise = find_exercise(name)
-        path = find_file(folder, exercise.name)
-        if path is None:
-            if args.exercises:
-                raise ValueError(f"there is no file of {exercise.name} in {folder}")
-            continue
-        if not args.exercises and exercise.is_stub(read_code(path)):
-            continue
-        if (version := pinned.get(exercise.name, {}).get("version")) not in (None, exercise.version):
-            print(f"note: {exercise.name} has changed since your folder was made (version {version})")
-        try:
-            with status:
-                status.update(exercise.name)
-                checked = check_exercise(exercise, path, progress, args.seconds)
-        except NotStarted as reason:  # the others may be checked all the same
-            print(f"minitorch-cv course check: {reason}", file=sys.stderr)
-            not_started += 1
-            continue
-        progress.save()
-        print(as_text(checked), end="\n\n")
-        checked_count += 1
-        wrong += not checked.judgement.is_full
-    if not_started:
-        return 2
-    if not checked_count:
+    # What cannot be checked is told of, and the others are checked all the same.
+    codes = {_reporting_errors("check", check_one, name) for name in names} - {_NOT_BEGUN}
+    if not codes:
         print("Nothing is begun yet. What there is to do: minitorch-cv course status")
-    return 1 if wrong else 0
+    return max(codes, default=0)
+
+
+_NOT_BEGUN = -1
+
+
+def _check_one(
+    folder: Path, name: str, pinned: Any, progress: Progress, args: argparse.Namespace, status: Status
+) -> int:
+    """Checks one exercise, and prints what is to be said; returns the exit code, or that nothing is begun."""
+    from minitorch_cv.course.exercise import find_exercise
+    from minitorch_cv.course.handout import find_file
+    from minitorch_cv.course.self_check import as_text, check_exercise, read_code
+
+    exercise = find_exercise(name)
+    path = find_file(folder, exercise.name)
+    if path is None and args.exercises:
+        raise ValueError(f"there is no file of {exercise.name} in {folder}")
+    if path is None or (not args.exercises and exercise.is_stub(read_code(path))):
+        return _NOT_BEGUN
+    if (version := pinned.get(exercise.name, {}).get("version")) not in (None, exercise.version):
+        print(f"note: {exercise.name} has changed since your folder was made (version {version})")
+    with status:
+        status.update(exercise.name)
+        checked = check_exercise(exercise, path, progress, args.seconds)
+    progress.save()
+    print(as_text(checked), end="\n\n")
+    return 0 if checked.judgement.is_full else 1
 
 
 def _solution(args: argparse.Namespace) -> int:

@@ -123,6 +123,18 @@ def test_a_record_that_is_none_is_told(folder, capsys, kept, told):
     assert main(["course", "status"]) == 0
 
 
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_checked(folder, capsys):
+    write(folder, EXERCISE.solution)
+    unreadable = folder / "04_resnet" / "identity_block.py"
+    unreadable.write_bytes(b"\xff\xfe")
+    for names in ([], ["identity_block", "nothing", NAME]):
+        code, said = check(capsys, *names)
+        assert code == 2
+        assert f"minitorch-cv course check: {unreadable} cannot be read: 'utf-8' codec can't decode" in said
+        assert ("no exercise is called 'nothing'" in said) == bool(names)
+        assert "6 of 6 points: all is right." in said
+
+
 def test_notebooks_are_checked_too(tmp_path, capsys):
     pytest.importorskip("jupytext")
     assert main(["course", "new", str(tmp_path / "mine"), "--lessons", "4", "--notebooks"]) == 0
