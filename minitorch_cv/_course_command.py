@@ -100,8 +100,9 @@ def add_commands(commands: Any) -> None:
     release = add("release", _release, "for teachers: the hand-out, and the folder to grade by", RELEASE)
     release.add_argument("folder", metavar="DIR", type=Path)
     release.add_argument("--name", default="minitorch_cv", help="of the course (default minitorch_cv)")
-    release.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
-    release.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="by name, in place of whole lessons")
+    which = release.add_mutually_exclusive_group()
+    which.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
+    which.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="by name, in place of whole lessons")
     release.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
     release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides")
     release.add_argument(
@@ -258,7 +259,8 @@ def _release(args: argparse.Namespace) -> int:
     from minitorch_cv.course.exercise import find_exercise
     from minitorch_cv.course.release import release
 
-    exercises = [find_exercise(name) for name in args.exercises] if args.exercises else _of_lessons(args.lessons)
+    named = {exercise.name: exercise for exercise in map(find_exercise, args.exercises or ())}
+    exercises = list(named.values()) or _of_lessons(args.lessons)
     student, teacher = release(args.folder, exercises, args.name, args.notebooks)
     print(f"{student}: {len(exercises)} exercises to hand out, {sum(e.about.points for e in exercises)} points")
     print(f"{teacher}: to grade by; it holds the solutions and the secret seed, so keep it to yourself")

@@ -159,7 +159,7 @@ def test_work_is_kept_when_the_folder_is_made_again(folder, capsys):
         (["check", "batch_norm_line"], "no exercise is called 'batch_norm_line'; did you mean batch_norm_line_by_line"),
         (["check", "im2col"], "there is no file of im2col in"),
         (["check", "--folder", "/"], "lies in no course's folder"),
-        (["solution", "nothing"], "no exercise is called 'nothing'"),
+        (["solution", "nope"], "no exercise is called 'nope'; all are listed by: minitorch-cv course status\n"),
         (["new", "other", "--lessons", "nothing"], "it is 'nothing'"),
     ],
 )

@@ -241,6 +241,15 @@ def test_the_command_writes_a_report_a_gradebook_and_other_formats(course, sandb
     assert "there is no" in capsys.readouterr().err
 
 
+def test_a_release_has_each_exercise_once_and_lessons_or_exercises(tmp_path, capsys):
+    arguments = ["course", "release", str(tmp_path / "a"), "--exercises", "receptive_field", "receptive_field.py"]
+    assert main(arguments) == 0
+    assert "1 exercises to hand out, 2 points" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*arguments, "--lessons", "vgg"])
+    assert "argument --lessons: not allowed with argument --exercises" in capsys.readouterr().err
+
+
 def test_gradescope_s_autograder_runs(sandbox, tmp_path):
     """Its script, in a folder that stands for /autograder, with this machine's sandbox in place of the container's."""
     _, teacher = release(tmp_path, EXERCISES[1:2], "tests")
