@@ -38,7 +38,8 @@ Exit code: 0 all is right, 1 something is wrong, 2 something could not be checke
 """
 
 SOLUTION = """\
-Writes a solution beside your work, into solutions/. Your record says that you looked before it was right.
+Writes a solution beside your work, into solutions/. Your record says that you looked before it was right. In a
+course that a teacher released it is refused, unless they allowed it.
 """
 
 STATUS = """\
@@ -48,6 +49,9 @@ What is done, what is begun, what comes next.
 RELEASE = """\
 Makes a course for a class, in two folders: student/, to be handed out, without solutions and hidden cases; teacher/,
 with a copy of the exercises as they are now and the secret seed of the inputs that hand-ins are graded on. Keep it.
+
+In student/ `course solution` is refused, unless --solutions. Solutions remain published, in the package: the class
+report names hand-ins that are near-identical to them.
 
 examples:
   minitorch-cv course release autumn --name "Vision, autumn 2026" --lessons backprop alexnet resnet
@@ -104,6 +108,7 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
     which.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="by name, in place of whole lessons")
     release.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
+    release.add_argument("--solutions", action="store_true", help="students may look at them (default: refused)")
     release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides")
     release.add_argument(
         "--package", metavar="WHEEL", help="what that installs (default: minitorch-cv of this version)"
@@ -224,10 +229,12 @@ def _check_one(
 
 def _solution(args: argparse.Namespace) -> int:
     from minitorch_cv.course.exercise import find_exercise
-    from minitorch_cv.course.handout import find_folder, save_text, script
+    from minitorch_cv.course.handout import find_folder, read_course, save_text, script
     from minitorch_cv.course.progress import Progress
 
     folder = find_folder(args.folder)
+    if read_course(folder).get("solutions", True) is not True:
+        raise ValueError(f"the course in {folder} was released without solutions; ask your teacher")
     exercise = find_exercise(args.exercise)
     progress = Progress.of(folder)
     record = progress[exercise.name]
@@ -261,7 +268,7 @@ def _release(args: argparse.Namespace) -> int:
 
     named = {exercise.name: exercise for exercise in map(find_exercise, args.exercises or ())}
     exercises = list(named.values()) or _of_lessons(args.lessons)
-    student, teacher = release(args.folder, exercises, args.name, args.notebooks)
+    student, teacher = release(args.folder, exercises, args.name, args.notebooks, solutions=args.solutions)
     print(f"{student}: {len(exercises)} exercises to hand out, {sum(e.about.points for e in exercises)} points")
     print(f"{teacher}: to grade by; it holds the solutions and the secret seed, so keep it to yourself")
     if args.gradescope:

@@ -60,11 +60,17 @@ def save_text(path: Path, text: str) -> None:
 
 
 def write_folder(
-    folder: Path, exercises: Sequence[Exercise], course: str, notebooks: bool = False, force: bool = False
+    folder: Path,
+    exercises: Sequence[Exercise],
+    course: str,
+    notebooks: bool = False,
+    force: bool = False,
+    solutions: bool = True,
 ) -> list[Path]:
     """A student's folder: one folder a lesson, one file an exercise, `course.json` and a README.
 
-    A file that is there already is kept, unless `force`: it may hold somebody's work.
+    A file that is there already is kept, unless `force`: it may hold somebody's work. solutions: whether `course
+    solution` writes any into this folder.
     Returns the files that were written.
     Raises CourseError: the folder belongs to another course.
     """
@@ -81,12 +87,12 @@ def write_folder(
         save_text(path, notebook(exercise, exercise.stub) if as_notebook else script(exercise, exercise.stub))
         written.append(path)
     folder.mkdir(parents=True, exist_ok=True)
-    save_text(folder / "README.md", _readme(exercises, course))
+    save_text(folder / "README.md", _readme(exercises, course, solutions))
     pinned = {
         e.name: {"version": e.version, "points": e.about.points, "lesson": e.about.lesson, "title": e.title}
         for e in exercises
     }
-    content = {"format": _FORMAT, "course": course, "exercises": pinned}
+    content = {"format": _FORMAT, "course": course, "solutions": solutions, "exercises": pinned}
     save_text(folder / COURSE_FILE, json.dumps(content, indent=2) + "\n")
     return written
 
@@ -131,7 +137,7 @@ def find_file(folder: Path, name: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _readme(exercises: Sequence[Exercise], course: str) -> str:
+def _readme(exercises: Sequence[Exercise], course: str, solutions: bool) -> str:
     points = sum(exercise.about.points for exercise in exercises)
     lines = [
         f"# {course}",
@@ -141,7 +147,7 @@ def _readme(exercises: Sequence[Exercise], course: str) -> str:
         "```bash",
         "minitorch-cv course status                 # what is done, what comes next",
         f"minitorch-cv course check {exercises[0].name if exercises else 'NAME'}    # is it right, and if not, why?",
-        "minitorch-cv course solution NAME          # how it can be done (it is recorded)",
+        *(["minitorch-cv course solution NAME          # how it can be done (it is recorded)"] if solutions else []),
         "```",
         "",
         "| exercise | lesson | points | difficulty |",

@@ -67,18 +67,23 @@ class Course:
 
 
 def release(
-    folder: Path, exercises: Sequence[Exercise], name: str, notebooks: bool = False, seed: int | None = None
+    folder: Path,
+    exercises: Sequence[Exercise],
+    name: str,
+    notebooks: bool = False,
+    seed: int | None = None,
+    solutions: bool = False,
 ) -> tuple[Path, Path]:
     """Writes `student/`, without solutions, and `teacher/`, which only its owner can enter.
 
-    seed: of the hidden inputs; drawn where it is None.
+    seed: of the hidden inputs; drawn where it is None. solutions: whether `course solution` writes any into `student/`.
     Returns the two folders.
     Raises CourseError: there is a teacher's folder already, whose seed would be lost.
     """
     student, teacher = folder / STUDENT, folder / TEACHER
     if (teacher / COURSE_FILE).exists():
         raise CourseError(f"{teacher} is there already, and hand-ins may have been graded by it; take another folder")
-    write_folder(student, exercises, name, notebooks=notebooks)
+    write_folder(student, exercises, name, notebooks=notebooks, solutions=solutions)
     (teacher / EXERCISES).mkdir(parents=True, exist_ok=True)
     os.chmod(teacher, 0o700)
     for exercise in exercises:

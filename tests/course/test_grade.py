@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import pytest
 from minitorch_cv.cli import main
 from minitorch_cv.course import grade as grade_module
 from minitorch_cv.course import judge as judge_module
+from minitorch_cv.course.class_files import PUBLISHED, _similar
 from minitorch_cv.course.exercise import find_exercise
 from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin, minutes_for
 from minitorch_cv.course.gradescope_autograder import write_autograder
 from minitorch_cv.course.handin import Handin
-from minitorch_cv.course.handout import CourseError
+from minitorch_cv.course.handout import CourseError, script
 from minitorch_cv.course.judge import NotStarted
 from minitorch_cv.course.release import Course, release
 from minitorch_cv.course.results import digest, load_result, result_to_json
@@ -250,6 +252,40 @@ def test_a_release_has_each_exercise_once_and_lessons_or_exercises(tmp_path, cap
     assert "argument --lessons: not allowed with argument --exercises" in capsys.readouterr().err
 
 
+def test_solutions_are_given_where_the_release_allows_them(tmp_path, capsys):
+    for name, more in (("without", []), ("with", ["--solutions"])):
+        assert main(["course", "release", str(tmp_path / name), "--exercises", "receptive_field", *more]) == 0
+        assert ("course solution" in (tmp_path / name / "student" / "README.md").read_text(encoding="utf-8")) == bool(
+            more
+        )
+        code = main(["course", "solution", "receptive_field", "--folder", str(tmp_path / name / "student")])
+        assert code == (0 if more else 2)
+        said = capsys.readouterr()
+        assert ("def receptive_field" in said.out) == bool(more)
+        assert ("was released without solutions; ask your teacher" in said.err) != bool(more)
+
+
+def test_copies_of_the_published_solution_are_named(course, tmp_path):
+    """Those alone: not the honest one, nor, in an exercise of few lines, those who wrote just these."""
+    exercise = EXERCISES[0]
+    honest = exercise.solution.replace(
+        "winner = window.reshape(N, C, -1).argmax(axis=2)",
+        "flat = np.stack([window[:, :, i, j] for i in range(size) for j in range(size)], axis=-1)\n"
+        "            for best in [flat.max(axis=-1)]:\n"
+        "                first = np.cumsum(flat == best[..., None], axis=-1) == 1\n"
+        "            winner = (first & (flat == best[..., None])).nonzero()[-1].reshape(N, C)",
+    )
+    renamed = re.sub(r"\bdx\b", "gradient", re.sub(r"\bwindow\b", "patch", exercise.solution))
+    for student, text in {"copy": exercise.solution, "renamed": renamed, "honest": honest}.items():
+        (tmp_path / student).mkdir()
+        code = script(exercise, text)
+        (tmp_path / student / exercise.file).write_text(code, encoding="utf-8")
+        (tmp_path / student / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
+    for name in ("copy", "renamed"):
+        pairs = _similar(Course.read(course), [tmp_path / name, tmp_path / "honest"])
+        assert [(pair.exercise, pair.students) for pair in pairs] == [(exercise.name, (name, PUBLISHED))]
+
+
 def test_gradescope_s_autograder_runs(sandbox, tmp_path):
     """Its script, in a folder that stands for /autograder, with this machine's sandbox in place of the container's."""
     _, teacher = release(tmp_path, EXERCISES[1:2], "tests")
@@ -263,8 +299,8 @@ def test_gradescope_s_autograder_runs(sandbox, tmp_path):
     (tmp_path / "submission").mkdir()
     (tmp_path / "submission" / "receptive_field.py").write_bytes(SOLUTIONS["receptive_field.py"])
     (tmp_path / "results").mkdir()
-    for script in ("setup.sh", "run_autograder"):
-        subprocess.run(["bash", "-n", tmp_path / "source" / script], check=True)
+    for name in ("setup.sh", "run_autograder"):
+        subprocess.run(["bash", "-n", tmp_path / "source" / name], check=True)
     command = tmp_path / "minitorch-cv"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m minitorch_cv "$@"\n', encoding="utf-8")
     command.chmod(0o755)
