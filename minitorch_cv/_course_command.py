@@ -55,6 +55,10 @@ report names hand-ins that are near-identical to them.
 
 examples:
   minitorch-cv course release autumn --name "Vision, autumn 2026" --lessons backprop alexnet resnet
+  minitorch-cv course release autumn --gradescope --package minitorch_cv-0.1.0-py3-none-any.whl
+
+With --gradescope there is autograder.zip besides. It holds the teacher's folder, and what it installs runs beside that:
+the wheel that you make of your copy of this package, by `pip wheel --no-deps .` in its folder.
 """
 
 GRADE = """\
@@ -109,10 +113,8 @@ def add_commands(commands: Any) -> None:
     which.add_argument("--exercises", nargs="+", metavar="EXERCISE", help="by name, in place of whole lessons")
     release.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
     release.add_argument("--solutions", action="store_true", help="students may look at them (default: refused)")
-    release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides")
-    release.add_argument(
-        "--package", metavar="WHEEL", help="what that installs (default: minitorch-cv of this version)"
-    )
+    release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides, with --package")
+    release.add_argument("--package", metavar="WHEEL", type=Path, help="what that installs: pip wheel --no-deps .")
 
     grade = add("grade", _grade, "for teachers: grade hand-ins", GRADE)
     grade.add_argument("handins", metavar="HANDIN", nargs="+", type=Path, help="folders and zips, one a student")
@@ -264,21 +266,20 @@ def _status(args: argparse.Namespace) -> int:
 
 def _release(args: argparse.Namespace) -> int:
     from minitorch_cv.course.exercise import find_exercise
+    from minitorch_cv.course.gradescope_autograder import MAKE_WHEEL, expect_wheel, write_autograder
     from minitorch_cv.course.release import release
 
+    if args.gradescope != (args.package is not None):
+        raise ValueError(f"--gradescope and --package WHEEL belong together; a wheel is made by: {MAKE_WHEEL}")
+    if args.package:
+        expect_wheel(args.package)
     named = {exercise.name: exercise for exercise in map(find_exercise, args.exercises or ())}
     exercises = list(named.values()) or _of_lessons(args.lessons)
     student, teacher = release(args.folder, exercises, args.name, args.notebooks, solutions=args.solutions)
     print(f"{student}: {len(exercises)} exercises to hand out, {sum(e.about.points for e in exercises)} points")
     print(f"{teacher}: to grade by; it holds the solutions and the secret seed, so keep it to yourself")
-    if args.gradescope:
-        from importlib.metadata import version
-
-        from minitorch_cv.course.gradescope_autograder import write_autograder
-
-        write_autograder(
-            args.folder / "autograder.zip", teacher, args.package or f"minitorch-cv=={version('minitorch-cv')}"
-        )
+    if args.package:
+        write_autograder(args.folder / "autograder.zip", teacher, args.package)
         print(f"{args.folder / 'autograder.zip'}: for Gradescope; it holds the teacher's folder")
     print(f"\nLater:  minitorch-cv course grade HANDINS --course {teacher}")
     return 0
