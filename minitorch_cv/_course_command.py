@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.status import Status
 
     from minitorch_cv.course.exercise import Exercise
     from minitorch_cv.course.progress import Progress
+    from minitorch_cv.course.sandbox import Sandbox
 
 NEW = """\
 Makes a folder of exercises: one file each, with the statement, what is given, and what is yours to write.
@@ -90,22 +92,28 @@ def add_commands(commands: Any) -> None:
         command.set_defaults(run=lambda args: _reporting_errors(name, run, args))
         return command
 
-    new = add("new", _new, "make a folder of exercises", NEW)
-    new.add_argument("folder", metavar="DIR", type=Path)
-    new.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
-    new.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
-
+    _describe_new(add("new", _new, "make a folder of exercises", NEW))
     check = add("check", _check, "is my work right, and if not, why?", CHECK)
     check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="names or files (default: all that are begun)")
     check.add_argument(
         "--seconds", type=_positive, default=10.0, metavar="S", help="for one call of yours (default 10)"
     )
-
     solution = add("solution", _solution, "how an exercise can be solved", SOLUTION)
     solution.add_argument("exercise", metavar="EXERCISE")
-
     status = add("status", _status, "what is done and what comes next", STATUS)
-    release = add("release", _release, "for teachers: the hand-out, and the folder to grade by", RELEASE)
+    for command in (check, solution, status):
+        command.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="of the course (default: here)")
+    _describe_release(add("release", _release, "for teachers: the hand-out, and the folder to grade by", RELEASE))
+    _describe_grade(add("grade", _grade, "for teachers: grade hand-ins", GRADE))
+
+
+def _describe_new(new: argparse.ArgumentParser) -> None:
+    new.add_argument("folder", metavar="DIR", type=Path)
+    new.add_argument("--lessons", nargs="+", metavar="LESSON", help="names, topics or numbers (default: all)")
+    new.add_argument("--notebooks", action="store_true", help="notebooks in place of scripts")
+
+
+def _describe_release(release: argparse.ArgumentParser) -> None:
     release.add_argument("folder", metavar="DIR", type=Path)
     release.add_argument("--name", default="minitorch_cv", help="of the course (default minitorch_cv)")
     which = release.add_mutually_exclusive_group()
@@ -116,7 +124,8 @@ def add_commands(commands: Any) -> None:
     release.add_argument("--gradescope", action="store_true", help="an autograder's zip besides, with --package")
     release.add_argument("--package", metavar="WHEEL", type=Path, help="what that installs: pip wheel --no-deps .")
 
-    grade = add("grade", _grade, "for teachers: grade hand-ins", GRADE)
+
+def _describe_grade(grade: argparse.ArgumentParser) -> None:
     grade.add_argument("handins", metavar="HANDIN", nargs="+", type=Path, help="folders and zips, one a student")
     grade.add_argument("--course", required=True, metavar="DIR", type=Path, help="the teacher's folder")
     grade.add_argument("--results", metavar="DIR", type=Path, default=Path("graded"), help="default: graded")
@@ -130,9 +139,6 @@ def add_commands(commands: Any) -> None:
     grade.add_argument(
         "--format", nargs="+", choices=["gradescope", "prairielearn", "junit"], default=[], help="further result files"
     )
-
-    for command in (check, solution, status):
-        command.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="of the course (default: here)")
 
 
 def _positive(text: str) -> float:
@@ -281,7 +287,7 @@ def _release(args: argparse.Namespace) -> int:
     if args.package:
         write_autograder(args.folder / "autograder.zip", teacher, args.package)
         print(f"{args.folder / 'autograder.zip'}: for Gradescope; it holds the teacher's folder")
-    print(f"\nLater:  minitorch-cv course grade HANDINS --course {teacher}")
+    print(f"\nLater:  minitorch-cv course grade HANDIN ... --course {teacher}")
     return 0
 
 
@@ -293,22 +299,14 @@ def _grade(args: argparse.Namespace) -> int:
     from minitorch_cv.course.class_files import write_class, write_student
     from minitorch_cv.course.grade import grade
     from minitorch_cv.course.release import Course
-    from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
     missing = [str(path) for path in args.handins if not path.exists()]
     if missing:
         raise ValueError(f"HANDIN expects folders and zips; there is no {', '.join(missing[:5])}")
     if args.jobs < 1:
         raise ValueError(f"--jobs expects a whole number from 1 on; it is {args.jobs}")
-    try:
-        container = args.sandbox == "container"
-        sandbox = Sandbox.outer_container() if container else Sandbox.find(require_bubblewrap=args.require_sandbox)
-    except Unavailable as unavailable:
-        raise ValueError(str(unavailable)) from None
     console = Console(stderr=True)
-    if sandbox.warning:
-        console.print(f"[bold red]WARNING[/] {sandbox.warning}", highlight=False)
-    console.print(f"sandbox: {sandbox.guarantee}", highlight=False)
+    sandbox = _sandbox(args, console)
     graded = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("hand-ins", total=len(args.handins))
@@ -322,3 +320,21 @@ def _grade(args: argparse.Namespace) -> int:
     written = write_class(Course.read(args.course), args.handins, [one.result for one in graded], args.results)
     print(f"\n{len(graded)} hand-ins: {' and '.join(map(str, written))}")
     return 0
+
+
+def _sandbox(args: argparse.Namespace, console: Console) -> Sandbox:
+    """The sandbox that is asked for; what it guarantees is printed.
+
+    Raises ValueError where there is none.
+    """
+    from minitorch_cv.course.sandbox import Sandbox, Unavailable
+
+    try:
+        container = args.sandbox == "container"
+        sandbox = Sandbox.outer_container() if container else Sandbox.find(require_bubblewrap=args.require_sandbox)
+    except Unavailable as unavailable:
+        raise ValueError(str(unavailable)) from None
+    if sandbox.warning:
+        console.print(f"[bold red]WARNING[/] {sandbox.warning}", highlight=False)
+    console.print(f"sandbox: {sandbox.guarantee}", highlight=False)
+    return sandbox

@@ -225,7 +225,7 @@ def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:
         if name != student:
             name += "-" + hashlib.sha256(student.encode()).hexdigest()[:8]
         if (other := taken.setdefault(name.casefold(), path)) is not path:
-            raise ValueError(f"HANDINS expects one for each student; {other} and {path} have the same name")
+            raise ValueError(f"HANDIN expects one for each student; {other} and {path} have the same name")
         targets[path] = results / f"{name}.json"
     return targets
 

@@ -16,13 +16,14 @@ from minitorch_cv.cli import main
 from minitorch_cv.course import grade as grade_module
 from minitorch_cv.course import judge as judge_module
 from minitorch_cv.course.class_files import PUBLISHED, _similar
-from minitorch_cv.course.exercise import find_exercise
+from minitorch_cv.course.exercise import all_exercises, find_exercise
 from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin, minutes_for
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import CourseError, script
 from minitorch_cv.course.judge import NotStarted
 from minitorch_cv.course.release import Course, release
 from minitorch_cv.course.results import digest, load_result, result_to_json
+from minitorch_cv.course.runner.message import pack
 from minitorch_cv.course.sandbox import Sandbox, Unavailable
 
 NAMES = ("max_pool2d_backward", "receptive_field", "find_faults_linear", "batch_norm_line_by_line")
@@ -479,6 +480,26 @@ def test_a_run_that_is_killed_goes_on(course, sandbox, tmp_path):
     assert done.stdout.count("as before") == len(kept)
     assert len(list(out.glob("student*.json"))) == 12
     assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_an_answer_that_no_honest_one_is_as_long_as_ends_the_process(course, sandbox):
+    exercise = EXERCISES[0]
+    code = exercise.stub.replace('raise NotImplementedError("yours to write")', "return np.ones(3 * 2**20)")
+    result = grade_exercise(Course.read(course), exercise, code.encode(), sandbox, 0)
+    assert (result.status, result.score) == ("ended", 0) and "16 MiB" in result.teacher_message
+
+
+def test_no_right_answer_comes_near_to_the_limit_of_an_answer():
+    for exercise in all_exercises():
+        if exercise.language.name == "python":
+            for check in exercise.checks:
+                for case in check.cases(exercise.reference, np.random.default_rng(0)):
+                    assert 32 * len(pack(case.ask(exercise.reference))) < LIMITS.answer, exercise.name
+
+
+def test_a_kernel_has_a_minute_of_its_own():
+    mended = [exercise for exercise in all_exercises() if exercise.name.startswith("mend_")]
+    assert minutes_for(Course("kernels", 1, mended)) == 10 + len(mended)
 
 
 def test_limits_of_grading_are_those_that_are_stated():
