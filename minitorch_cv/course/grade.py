@@ -10,10 +10,11 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def grade_handin(
     course: Course, handin: Handin, sandbox: Sandbox, worker: int, minutes: float | None = None
 ) -> StudentResult:
     """Every exercise of one student. minutes: for all of them; what they do not suffice for is not run."""
-    until = time.monotonic() + 60 * (minutes or minutes_for(course))
+    minutes = minutes or minutes_for(course)
+    until = time.monotonic() + 60 * minutes
     results = [
         grade_exercise(course, exercise, handin.files.get(exercise.file), sandbox, worker, until)
         for exercise in course.exercises
@@ -107,6 +109,7 @@ def grade(
     Raises CourseError; ValueError for two hand-ins of one name; NotStarted where this machine starts no processes.
     """
     course = Course.read(folder)
+    minutes = minutes or minutes_for(course)
     waiting = deque(_targets(handins, results).items())
     results.mkdir(parents=True, exist_ok=True)
 
@@ -152,7 +155,7 @@ def _until_a_worker_dies(
     return []
 
 
-def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float | None) -> StudentResult:
+def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float) -> StudentResult:
     """The result of a hand-in that twice ended the process that graded it."""
     handin = read_handin(path, [exercise.file for exercise in course.exercises])
     results = []
@@ -168,7 +171,7 @@ def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float | N
 
 
 def _graded(
-    course: Course, path: Path, target: Path, sandbox: Sandbox, worker: int, minutes: float | None, again: bool
+    course: Course, sandbox: Sandbox, worker: int, minutes: float, path: Path, target: Path, again: bool
 ) -> Graded:
     handin = read_handin(path, [exercise.file for exercise in course.exercises])
     if not again and target.exists():
@@ -186,19 +189,19 @@ def _graded(
     return Graded(result, target, fresh=True)
 
 
-def _graded_by(course: Course, sandbox: Sandbox, minutes: float | None) -> str:
+def _graded_by(course: Course, sandbox: Sandbox, minutes: float) -> str:
     """The course, and all else that a result depends on: one of another kind is graded anew."""
-    parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS)]
-    parts.append(f"{minutes or minutes_for(course):g} minutes")
+    parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS), str(minutes)]
     return f"{course.name} {hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 
-_worker: tuple[Course, Sandbox, float | None, int]
+_grade_one: Callable[[Path, Path, bool], Graded]
+"""What a worker does; set when it begins."""
 
 
-def _begin_worker(folder: Path, sandbox: Sandbox, minutes: float | None, numbers: multiprocessing.Queue) -> None:
-    global _worker
-    _worker = Course.read(folder), sandbox, minutes, numbers.get()
+def _begin_worker(folder: Path, sandbox: Sandbox, minutes: float, numbers: multiprocessing.Queue) -> None:
+    global _grade_one
+    _grade_one = partial(_graded, Course.read(folder), sandbox, numbers.get(), minutes)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -211,8 +214,7 @@ def _end_with_parent() -> None:
 
 
 def _grade_in_worker(path: Path, target: Path, again: bool) -> Graded:
-    course, sandbox, minutes, number = _worker
-    return _graded(course, path, target, sandbox, number, minutes, again)
+    return _grade_one(path, target, again)
 
 
 def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:

