@@ -95,7 +95,7 @@ def test_a_solution_that_was_looked_at_is_recorded(folder, capsys):
 )
 def test_what_goes_wrong_is_told(folder, capsys, body, told):
     write(folder, EXERCISE.stub.replace('raise NotImplementedError("yours to write")', body))
-    code, said = check(capsys, NAME, "--seconds", "1")
+    code, said = check(capsys, NAME, "--seconds", "4")
     assert code == 1
     assert told.lower() in said.lower()
 
