@@ -9,7 +9,7 @@ from minitorch_cv.course.class_report import class_report
 from minitorch_cv.course.gradebook import gradebook
 from minitorch_cv.course.gradescope import gradescope_results
 from minitorch_cv.course.handin import read_handin
-from minitorch_cv.course.handout import save_text
+from minitorch_cv.course.handout import save_text, script
 from minitorch_cv.course.junit import junit_xml
 from minitorch_cv.course.prairielearn import prairielearn_results
 from minitorch_cv.course.release import Course
@@ -22,6 +22,9 @@ FORMATS: Mapping[str, tuple[str, Callable[[StudentResult], str]]] = {
     "junit": (".xml", junit_xml),
 }
 """By name, which is that of the folder, too: the ending of a student's file, and what writes it."""
+
+PUBLISHED = "the published solution"
+"""The name of `course solution`'s text among the students."""
 
 
 def write_student(result: StudentResult, path: Path, formats: Collection[str]) -> list[Path]:
@@ -37,7 +40,7 @@ def write_student(result: StudentResult, path: Path, formats: Collection[str]) -
 
 
 def write_class(course: Course, handins: Sequence[Path], results: Sequence[StudentResult], folder: Path) -> list[Path]:
-    """Writes `report.html`, with near-identical hand-ins named, and `gradebook.csv`; returns the two."""
+    """Writes `report.html`, where near-identical hand-ins are named, and `gradebook.csv`; returns the two."""
     ordered = sorted(results, key=lambda result: result.student)
     report, table = folder / "report.html", folder / "gradebook.csv"
     save_text(report, class_report(ordered, _similar(course, handins)))
@@ -46,9 +49,12 @@ def write_class(course: Course, handins: Sequence[Path], results: Sequence[Stude
 
 
 def _similar(course: Course, handins: Sequence[Path]) -> list[SimilarPair]:
+    """Hand-ins that are near-identical to each other, or to the published solution, which counts as one more author."""
     read = [read_handin(path, [exercise.file for exercise in course.exercises]) for path in handins]
     pairs: list[SimilarPair] = []
     for exercise in course.exercises:
         files = {handin.student: handin.files[exercise.file] for handin in read if exercise.file in handin.files}
-        pairs += similar_handins(exercise.name, files, exercise.stub.encode(), exercise.language.name)
+        files[PUBLISHED] = exercise.solution.encode()
+        handout = script(exercise, exercise.stub).encode()
+        pairs += similar_handins(exercise.name, files, handout, exercise.language.name)
     return pairs

@@ -143,9 +143,10 @@ def _similar(similar: Sequence[SimilarPair], titles: dict[str, str]) -> str:
             )
     return (
         f"{heading}<p class=note>A reason to look at the files, not a verdict: students who were taught together write "
-        "alike. What the hand-out gives does not count, nor what many of the class wrote. The last column says in how "
-        "many exercises two of the group are alike.</p><div class=scroll tabindex=0><table class=rows><thead><tr>"
-        "<th>exercise</th><th>students</th><th>how alike</th><th>in exercises</th></tr></thead>"
+        "alike, and like the published solution, which counts as one of them. What the hand-out gives does not count, "
+        "nor what many of the class wrote. The last column says in how many exercises two of the group "
+        "are alike.</p><div class=scroll tabindex=0><table class=rows><thead><tr><th>exercise</th><th>students</th>"
+        "<th>how alike</th><th>in exercises</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 

@@ -124,7 +124,7 @@ class Exercise:
     @cached_property
     def version(self) -> str:
         """Changes where anything in the exercise changes."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+        return version_of(self.text)
 
     def is_stub(self, code: str) -> bool:
         """Whether a file's code is as it was handed out, comments and layout aside."""
@@ -148,6 +148,11 @@ class Exercise:
         return module
 
 
+def version_of(text: str) -> str:
+    """The version of an exercise with this text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def all_exercises(folder: Path = FOLDER) -> list[Exercise]:
     """Every exercise of a folder, by lesson and difficulty."""
     exercises = [Exercise(path) for path in sorted(folder.glob("[a-z]*.py"))]
@@ -157,15 +162,15 @@ def all_exercises(folder: Path = FOLDER) -> list[Exercise]:
 def find_exercise(name: str, folder: Path = FOLDER) -> Exercise:
     """The exercise called `name`, with or without its file's ending.
 
-    Raises LookupError that names the likeliest ones.
+    Raises LookupError that names the likeliest ones, and what lists them all.
     """
     names = [path.stem for path in sorted(folder.glob("[a-z]*.py"))]
     stem = Path(name).stem
     if stem in names:
         return Exercise(folder / f"{stem}.py")
     close = difflib.get_close_matches(stem, names, n=3)
-    hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are {', '.join(names)}"
-    raise LookupError(f"course: no exercise is called {name!r}{hint}")
+    likeliest = f"did you mean {' or '.join(close)}? All" if close else "all"
+    raise LookupError(f"no exercise is called {name!r}; {likeliest} are listed by: minitorch-cv course status")
 
 
 def _module(path: Path) -> types.ModuleType:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.handin import Handin, read_handin, student_of
-from minitorch_cv.course.judge import Judgement, judge
+from minitorch_cv.course.judge import Judgement, NotStarted, judge
 from minitorch_cv.course.plain_mathematics import plain_mathematics
 from minitorch_cv.course.release import Course
 from minitorch_cv.course.results import (
@@ -29,10 +33,18 @@ from minitorch_cv.course.results import (
     load_result,
     save_result,
 )
-from minitorch_cv.course.sandbox import Limits, Sandbox
+from minitorch_cv.course.sandbox import Ending, Limits, Sandbox
 
-LIMITS = Limits(seconds=10.0, processor_seconds=30.0)
-"""Of the process of one exercise."""
+LIMITS = Limits(seconds=10.0, processor_seconds=30.0, answer=16 * 2**20)
+"""Of the process of one exercise. The longest right answer, of all exercises, has 0.2 MB."""
+
+MINUTES, MINUTES_OF_A_KERNEL = 10.0, 1.0
+"""For all of a hand-in, and besides for each exercise whose file is compiled: all 74 exercises take one in all."""
+
+ENDED_TWICE = (
+    "While this hand-in was graded the process that grades ended, twice: killed, or for want of memory. Look at its "
+    "files; --again tries once more."
+)
 
 
 @dataclass(frozen=True)
@@ -45,82 +57,151 @@ class Graded:
 
 
 def grade_exercise(
-    course: Course, exercise: Exercise, data: bytes | None, sandbox: Sandbox, worker: int
+    course: Course,
+    exercise: Exercise,
+    data: bytes | None,
+    sandbox: Sandbox,
+    worker: int,
+    until: float = math.inf,
 ) -> ExerciseResult:
-    """One exercise of one student."""
-    about, begun = exercise.about, time.perf_counter()
+    """One exercise of one student. until: when, by `time.monotonic()`, the time for the hand-in is over."""
+    points = exercise.about.points
     if data is None:
-        return _result(exercise, Judgement(exercise), "not handed in", about.points, 0.0, "")
-    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker)
-    return _result(exercise, judgement, _status(judgement), about.points, time.perf_counter() - begun, digest(data))
+        return _result(exercise, Judgement(exercise), "not handed in", points, "")
+    judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker, until)
+    return _result(exercise, judgement, _status(judgement), points, digest(data))
 
 
-def grade_handin(course: Course, handin: Handin, sandbox: Sandbox, worker: int) -> StudentResult:
-    """Every exercise of one student."""
+def minutes_for(course: Course) -> float:
+    """In which a hand-in is to be graded, where nobody says otherwise."""
+    return MINUTES + MINUTES_OF_A_KERNEL * sum(exercise.language.needs_compiler for exercise in course.exercises)
+
+
+def grade_handin(
+    course: Course, handin: Handin, sandbox: Sandbox, worker: int, minutes: float | None = None
+) -> StudentResult:
+    """Every exercise of one student. minutes: for all of them; what they do not suffice for is not run."""
+    minutes = minutes or minutes_for(course)
+    until = time.monotonic() + 60 * minutes
     results = [
-        grade_exercise(course, exercise, handin.files.get(exercise.file), sandbox, worker)
+        grade_exercise(course, exercise, handin.files.get(exercise.file), sandbox, worker, until)
         for exercise in course.exercises
     ]
     return StudentResult(
-        handin.student, _graded_by(course, sandbox), handin.digest, tuple(results), tuple(handin.problems)
+        handin.student, _graded_by(course, sandbox, minutes), handin.digest, tuple(results), tuple(handin.problems)
     )
 
 
 def grade(
-    folder: Path, handins: Sequence[Path], results: Path, jobs: int, sandbox: Sandbox, again: bool = False
+    folder: Path,
+    handins: Sequence[Path],
+    results: Path,
+    jobs: int,
+    sandbox: Sandbox,
+    again: bool = False,
+    minutes: float | None = None,
 ) -> Iterator[Graded]:
     """Grades every hand-in by the teacher's folder, in any order; a result of an earlier run is taken where it holds.
 
-    results: where one file a student is written, at once or not at all. again: no earlier result is taken.
-    Raises CourseError; ValueError for two hand-ins of one name.
+    results: where one file a student is written, at once or not at all. again: no earlier result is taken. minutes:
+    for a hand-in, if not `minutes_for(course)`. A hand-in whose grading twice ends its process, by a signal or for want
+    of memory, gets a result that says so.
+    Raises CourseError; ValueError for two hand-ins of one name; NotStarted where this machine starts no processes.
     """
     course = Course.read(folder)
-    targets = _targets(handins, results)
+    minutes = minutes or minutes_for(course)
+    waiting = deque(_targets(handins, results).items())
     results.mkdir(parents=True, exist_ok=True)
-    if jobs == 1:
-        for path, target in targets.items():
-            yield _graded(course, path, target, sandbox, 0, again)
-        return
-    context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(jobs):
-        numbers.put(number)
-    with ProcessPoolExecutor(jobs, context, _begin_worker, (folder, sandbox, numbers)) as pool:
-        futures = [pool.submit(_grade_in_worker, path, target, again) for path, target in targets.items()]
+
+    def pool(workers: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        numbers = context.Queue()
+        for number in range(workers):
+            numbers.put(number)
+        return ProcessPoolExecutor(workers, context, _begin_worker, (folder, sandbox, minutes, numbers))
+
+    while waiting:
+        suspects = yield from _until_a_worker_dies(pool(jobs), jobs, waiting, again)
+        for path, target in suspects:  # each alone, so that nobody is blamed for another's deed
+            if (yield from _until_a_worker_dies(pool(1), 1, deque([(path, target)]), again)):
+                save_result(_ungradable(course, path, sandbox, minutes), target)
+                yield Graded(load_result(target), target, fresh=True)
+
+
+def _until_a_worker_dies(
+    pool: ProcessPoolExecutor, workers: int, waiting: deque[tuple[Path, Path]], again: bool
+) -> Generator[Graded, None, list[tuple[Path, Path]]]:
+    """Grades what is waiting, and takes it from there; returns what was being graded when a worker died.
+
+    Raises NotStarted: one died with nothing to grade.
+    """
+    running: dict[Future[Graded], tuple[Path, Path]] = {}
+    try:
         try:
-            for future in as_completed(futures):
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise NotStarted("a process to grade in ended at its start: is there enough memory?") from None
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running[pool.submit(_grade_in_worker, *waiting[0], again)] = waiting[0]
+                waiting.popleft()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                del running[future]
+    except BrokenProcessPool:
+        return list(running.values())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return []
 
 
-def _graded(course: Course, path: Path, target: Path, sandbox: Sandbox, worker: int, again: bool) -> Graded:
+def _ungradable(course: Course, path: Path, sandbox: Sandbox, minutes: float) -> StudentResult:
+    """The result of a hand-in that twice ended the process that graded it."""
+    handin = read_handin(path, [exercise.file for exercise in course.exercises])
+    results = []
+    for exercise in course.exercises:
+        judgement = Judgement(exercise, failure="it could not be graded: the process that graded it ended")
+        judgement.endings.append(Ending("exit", judgement.failure, ENDED_TWICE))
+        data = handin.files.get(exercise.file)
+        results.append(
+            _result(exercise, judgement, "ended", exercise.about.points, "" if data is None else digest(data))
+        )
+    graded_by, problems = _graded_by(course, sandbox, minutes), (*handin.problems, ENDED_TWICE)
+    return StudentResult(handin.student, graded_by, handin.digest, tuple(results), problems)
+
+
+def _graded(
+    course: Course, sandbox: Sandbox, worker: int, minutes: float, path: Path, target: Path, again: bool
+) -> Graded:
     handin = read_handin(path, [exercise.file for exercise in course.exercises])
     if not again and target.exists():
         try:
             kept = load_result(target)
-            if kept.handin_digest == handin.digest and kept.course == _graded_by(course, sandbox):
+            if kept.handin_digest == handin.digest and kept.course == _graded_by(course, sandbox, minutes):
                 return Graded(kept, target, fresh=False)
         except ResultError:
             pass  # graded anew
-    result = grade_handin(course, handin, sandbox, worker)
+    try:
+        result = grade_handin(course, handin, sandbox, worker, minutes)
+    except NotStarted as reason:
+        raise NotStarted(f"{path}: {reason}") from None
     save_result(result, target)
     return Graded(result, target, fresh=True)
 
 
-def _graded_by(course: Course, sandbox: Sandbox) -> str:
+def _graded_by(course: Course, sandbox: Sandbox, minutes: float) -> str:
     """The course, and all else that a result depends on: one of another kind is graded anew."""
-    parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS)]
+    parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS), str(minutes)]
     return f"{course.name} {hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 
-_worker: tuple[Course, Sandbox, int]
+_grade_one: Callable[[Path, Path, bool], Graded]
+"""What a worker does; set when it begins."""
 
 
-def _begin_worker(folder: Path, sandbox: Sandbox, numbers: multiprocessing.Queue) -> None:
-    global _worker
-    _worker = Course.read(folder), sandbox, numbers.get()
+def _begin_worker(folder: Path, sandbox: Sandbox, minutes: float, numbers: multiprocessing.Queue) -> None:
+    global _grade_one
+    _grade_one = partial(_graded, Course.read(folder), sandbox, numbers.get(), minutes)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -133,8 +214,7 @@ def _end_with_parent() -> None:
 
 
 def _grade_in_worker(path: Path, target: Path, again: bool) -> Graded:
-    course, sandbox, number = _worker
-    return _graded(course, path, target, sandbox, number, again)
+    return _grade_one(path, target, again)
 
 
 def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:
@@ -147,7 +227,7 @@ def _targets(handins: Sequence[Path], results: Path) -> dict[Path, Path]:
         if name != student:
             name += "-" + hashlib.sha256(student.encode()).hexdigest()[:8]
         if (other := taken.setdefault(name.casefold(), path)) is not path:
-            raise ValueError(f"HANDINS expects one for each student; {other} and {path} have the same name")
+            raise ValueError(f"HANDIN expects one for each student; {other} and {path} have the same name")
         targets[path] = results / f"{name}.json"
     return targets
 
@@ -163,7 +243,7 @@ def _status(judgement: Judgement) -> Status:
 
 
 def _result(
-    exercise: Exercise, judgement: Judgement, status: Status, points: float, seconds: float, file_digest: str
+    exercise: Exercise, judgement: Judgement, status: Status, points: float, file_digest: str
 ) -> ExerciseResult:
     cases = tuple(
         CaseResult(
@@ -191,6 +271,5 @@ def _result(
         cases,
         message,
         "\n".join(for_teacher),
-        seconds,
         file_digest,
     )

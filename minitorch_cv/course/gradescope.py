@@ -45,6 +45,4 @@ def gradescope_results(result: StudentResult, visibility: Visibility = "visible"
         "stdout_visibility": "hidden",
         "tests": tests,
     }
-    if result.seconds:
-        document["execution_time"] = round(result.seconds, 1)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

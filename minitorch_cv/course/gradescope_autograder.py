@@ -8,10 +8,13 @@ anew for each hand-in, stands for the sandbox: what it guarantees is Gradescope'
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
 from minitorch_cv._files import written_whole
+
+MAKE_WHEEL = "pip wheel --no-deps ."
 
 SETUP = """\
 #!/usr/bin/env bash
@@ -43,12 +46,24 @@ mv "$autograder/results/graded/gradescope/submission.json" "$autograder/results/
 """
 
 
-def write_autograder(path: Path, teacher: Path, package: str) -> None:
-    """Writes the zip. package: what pip installs, `minitorch-cv==0.1.0` or a wheel, whose file is then put in."""
-    wheel = Path(package) if package.endswith(".whl") else None
+def expect_wheel(path: Path) -> None:
+    """Refuse what is no wheel of this package: whatever the autograder installs runs beside the teacher's seed.
+
+    Raises ValueError that says how one is made.
+    """
+    if not re.fullmatch(r"minitorch_cv-[\w.+-]+\.whl", path.name) or not zipfile.is_zipfile(path):
+        raise ValueError(f"--package expects a wheel of minitorch-cv; it is {path}. One is made by: {MAKE_WHEEL}")
+
+
+def write_autograder(path: Path, teacher: Path, wheel: Path) -> None:
+    """Writes the zip. wheel: this package, which is put in, and installed by `setup.sh`.
+
+    Raises ValueError where it is none.
+    """
+    expect_wheel(wheel)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        installed = f'"$(dirname "$0")/{wheel.name}"' if wheel is not None else f'"{package}"'
+        installed = f'"$(dirname "$0")/{wheel.name}"'
         for name, text in (("setup.sh", SETUP.format(package=installed)), ("run_autograder", RUN)):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o100755 << 16
@@ -56,7 +71,6 @@ def write_autograder(path: Path, teacher: Path, package: str) -> None:
         for file in sorted(teacher.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
                 archive.write(file, Path("teacher") / file.relative_to(teacher))
-        if wheel is not None:
-            archive.write(wheel, wheel.name)
+        archive.write(wheel, wheel.name)
     with written_whole(path) as temporary:
         temporary.write_bytes(content.getvalue())

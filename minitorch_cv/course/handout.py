@@ -60,11 +60,17 @@ def save_text(path: Path, text: str) -> None:
 
 
 def write_folder(
-    folder: Path, exercises: Sequence[Exercise], course: str, notebooks: bool = False, force: bool = False
+    folder: Path,
+    exercises: Sequence[Exercise],
+    course: str,
+    notebooks: bool = False,
+    force: bool = False,
+    solutions: bool = True,
 ) -> list[Path]:
     """A student's folder: one folder a lesson, one file an exercise, `course.json` and a README.
 
-    A file that is there already is kept, unless `force`: it may hold somebody's work.
+    A file that is there already is kept, unless `force`: it may hold somebody's work. solutions: whether `course
+    solution` writes any into this folder.
     Returns the files that were written.
     Raises CourseError: the folder belongs to another course.
     """
@@ -81,12 +87,12 @@ def write_folder(
         save_text(path, notebook(exercise, exercise.stub) if as_notebook else script(exercise, exercise.stub))
         written.append(path)
     folder.mkdir(parents=True, exist_ok=True)
-    save_text(folder / "README.md", _readme(exercises, course, places))
+    save_text(folder / "README.md", _readme(exercises, course, places, solutions))
     pinned = {
         e.name: {"version": e.version, "points": e.about.points, "lesson": e.about.lesson, "title": e.title}
         for e in exercises
     }
-    content = {"format": _FORMAT, "course": course, "exercises": pinned}
+    content = {"format": _FORMAT, "course": course, "solutions": solutions, "exercises": pinned}
     save_text(folder / COURSE_FILE, json.dumps(content, indent=2) + "\n")
     return written
 
@@ -151,20 +157,20 @@ names: draw and try things elsewhere.
 
 ```bash
 minitorch-cv course status          # what is done, what comes next
-minitorch-cv course solution NAME   # how it can be done; that you looked is kept in progress.json
-```
+{solution}```
 
 Hand in the files, under the names that they have.
 """
+_SOLUTION = "minitorch-cv course solution NAME   # how it can be done; that you looked is kept in progress.json\n"
 
 
-def _readme(exercises: Sequence[Exercise], course: str, places: dict[str, str]) -> str:
+def _readme(exercises: Sequence[Exercise], course: str, places: dict[str, str], solutions: bool) -> str:
     points = sum(exercise.about.points for exercise in exercises)
     lines = [
         f"# {course}",
         "",
         f"{len(exercises)} exercises, {points} points.",
-        _HOW_TO_WORK.format(first=exercises[0].name if exercises else "NAME"),
+        _HOW_TO_WORK.format(first=exercises[0].name if exercises else "NAME", solution=_SOLUTION if solutions else ""),
         "| exercise | lesson | points | difficulty |",
         "|---|---|---|---|",
     ]

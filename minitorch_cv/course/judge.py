@@ -6,11 +6,11 @@ by a limit or by the file's own doing, loses the cases that were left; the next 
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -89,37 +89,40 @@ def judge(
     seed: int = PUBLIC_SEED,
     limits: Limits | None = None,
     worker: int = 0,
+    until: float = math.inf,
 ) -> Judgement:
     """Asks the student's code for the answer to each case, and judges the answers.
 
-    worker: distinguishes graders that work side by side. Nothing is raised for what the code does: an answer that even
-    breaks its judging is worth nothing, and the teacher reads why.
+    worker: distinguishes graders that work side by side; until: when, by `time.monotonic()`, the time for the whole
+    hand-in is over. Nothing is raised for what the code does: an answer that even breaks its judging is worth nothing,
+    and the teacher reads why.
     Raises NotStarted: no process can be had.
     """
-    judgement = Judgement(exercise)
+    judgement = Judgement(exercise, is_untouched=exercise.language is CUDA and exercise.is_stub(code))
     shares = sum(check.share for check in exercise.checks)
-    if exercise.language is CUDA:
-        judgement.is_untouched = exercise.is_stub(code)
-        if reason := refusal(code):
-            judgement.failure = f"the file is not compiled: {reason}"
-    with _Student(exercise, code, sandbox, limits or Limits(), worker, judgement) as student:
+    with Session(exercise, code, sandbox, limits or Limits(), worker) as session:
+        late_at = min(time.monotonic() + MOST_SECONDS, until)
         for check in exercise.checks:
             cases = _cases(exercise, check, seed)
             share = check.share / shares / len(cases)
             answers: list[Any] = []
             verdicts: list[Verdict] = []
+            session.has_ended = False
             for case in cases:
-                # One diagnosis is enough: the next case mostly suffers from the same mistake.
-                diagnose = all(verdict.credit == 1.0 for verdict in verdicts)
-                answer, verdict = student.judged(case, diagnose)
+                if time.monotonic() > late_at:
+                    answer, verdict = _NOTHING, _late(session, late_at == until)
+                else:
+                    # One diagnosis is enough: the next case mostly suffers from the same mistake.
+                    diagnose = all(verdict.credit == 1.0 for verdict in verdicts)
+                    answer, verdict = _judged(session, case, diagnose)
                 answers.append(answer)
                 verdicts.append(verdict)
-            student.renew()
             verdicts = [_tidy(verdict) for verdict in check.settled(verdicts)]
             judgement.cases += [JudgedCase(_title(check, c), share, verdict) for c, verdict in zip(cases, verdicts)]
             if any(verdict.credit < 1.0 for verdict in verdicts) and not judgement.is_untouched:
                 recognised = [mistake.hint for mistake in _recognised(exercise, cases, answers)]
                 judgement.hints = list(dict.fromkeys([*judgement.hints, *recognised]))
+    judgement.failure, judgement.endings, judgement.printed = session.refusal, session.endings, session.printed
     return judgement
 
 
@@ -140,112 +143,143 @@ def _tidied(text: str, most: int) -> str:
 
 
 _NOTHING = object()
-_NOT_RUN = Verdict(0.0, "not run: the process had ended")
 
 
-class _Student:
-    """The student's module, in a process that is started when it is first asked, and again after it has ended."""
+class Refused(Exception):
+    """The student's file cannot be run."""
 
-    def __init__(
-        self, exercise: Exercise, code: str, sandbox: Sandbox, limits: Limits, worker: int, judgement: Judgement
-    ):
-        self.exercise, self.code, self.judgement = exercise, code, judgement
-        self.sandbox, self.limits, self.worker = sandbox, limits, worker
-        self.processes = ExitStack()
-        self.process: Process | None = None
-        self.module: Any = None
-        self.ended = False
-        self.begun = time.monotonic()
 
-    def __enter__(self) -> _Student:
+class Session:
+    """The student's functions, in a process that is started when they are first asked for, and again after it ended.
+
+    refusal: why the file cannot be run, if it cannot; has_ended: whether a process ended before its time, after which
+    the cases of the same check are not run; endings: all of these; printed: the ends of what the processes printed.
+    """
+
+    def __init__(self, exercise: Exercise, code: str, sandbox: Sandbox, limits: Limits, worker: int):
+        self.exercise, self.limits = exercise, limits
+        self._code = code.encode("utf-8", "backslashreplace")  # a notebook may hold halves of characters
+        self._sandbox, self._worker = sandbox, worker
+        self._process: Process | None = None
+        self._functions: Any = None
+        reason = refusal(code) if exercise.language is CUDA else ""
+        self.refusal = f"the file is not compiled: {reason}" if reason else ""
+        self.has_ended = False
+        self.endings: list[Ending] = []
+        self.printed = ""
+
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.processes.close()
+        self._close()
 
-    def renew(self) -> None:
-        """A new check begins: a process that has ended is forgotten."""
-        self.ended = False
+    def functions(self) -> Any:
+        """The student's functions, or kernels, in a process that runs.
 
-    def judged(self, case: Case, diagnose: bool) -> tuple[Any, Verdict]:
-        """The answer to a case and what it is worth."""
-        if self.judgement.failure or self.ended:
-            return _NOTHING, Verdict(0.0, self.judgement.failure) if self.judgement.failure else _NOT_RUN
-        if time.monotonic() - self.begun > MOST_SECONDS:
-            return _NOTHING, Verdict(0.0, f"not run: the cases before took more than {MOST_SECONDS:.0f} s")
-        try:
-            module = self._loaded()
-            answer = case.ask(module)
-            return answer, case.judge(answer, module if diagnose else None)
-        except Failed as failure:
-            return failure, self._failed(failure)
-        except Missing as missing:
-            return _NOTHING, Verdict(0.0, str(missing))
-        except MessageError as error:  # what comes next on this channel belongs to no question
-            self.ended, self.module = True, None
-            return _NOTHING, Verdict(0.0, str(error))
-        except Ended as ended:
-            self.ended, self.module = True, None
-            self.judgement.endings.append(ended.ending)
-            is_cuda = self.exercise.language is CUDA
-            told = told_ending(ended.ending) if is_cuda else ended.ending.student
-            return _NOTHING, Verdict(0.0, told, ended.ending.teacher)
-        except NotStarted:
-            raise
-        except Exception:
-            return _NOTHING, Verdict(0.0, "the answer could not be judged", traceback.format_exc(limit=-3))
+        Raises NotStarted; Refused; what `Conversation` does, for the file's own loading.
+        """
+        if self.refusal:
+            raise Refused(self.refusal)
+        if self._functions is None:
+            functions = self._started()
+            try:
+                functions.load(self.exercise.file, self.exercise.about.imports)
+            except Failed as failure:
+                self.refusal = _tidied(f"the file cannot be run: {failure}", _MOST_MESSAGE)
+                raise Refused(self.refusal) from None
+            self._functions = functions
+        return self._functions
+
+    def end(self) -> None:
+        """Nothing more is asked of this process, nor of another before the next check."""
+        self.has_ended = True
+        self._close()
 
     def _anew(self) -> Any:
         """The functions in a new process."""
-        if self.process is not None:
-            self.process.close()
-        self.module = None
-        return self._loaded()
+        self._close()
+        return self.functions()
 
-    def _loaded(self) -> Any:
-        """The student's functions, or kernels."""
-        if self.module is None:
-            language = self.exercise.language
-            if missing := language.missing():
-                raise NotStarted(f"{self.exercise.name}: {missing}")
-            process = self.sandbox.start(
+    def _started(self) -> Any:
+        """What asks a new process, which has seen nothing of the student's: whatever fails is this machine's fault."""
+        language = self.exercise.language
+        if missing := language.missing():
+            raise NotStarted(f"{self.exercise.name}: {missing}")
+        try:
+            self._process = self._sandbox.start(
                 RUNNER,
-                {self.exercise.file: self.code.encode()},
+                {self.exercise.file: self._code},
                 packages=language.packages(),
                 limits=language.limits(self.limits),
-                worker=self.worker,
+                worker=self._worker,
                 compiler=language.needs_compiler,
             )
-            self.process = self.processes.enter_context(process)
-            self.processes.callback(self._keep_printed, process)
-            is_cuda = language is CUDA
-            module = StudentKernels(process) if is_cuda else StudentModule(process, self.exercise.reference, self._anew)
-            try:
-                module.begin()
-            except Ended as ended:
-                raise NotStarted(f"{ended.ending.teacher} {process.printed[-1000:]}".rstrip()) from None
-            try:
-                module.load(self.exercise.file, self.exercise.about.imports)
-            except Failed as failure:
-                self.judgement.failure = _tidied(f"the file cannot be run: {failure}", _MOST_MESSAGE)
-                raise
-            self.module = module
-        return self.module
+            functions = (
+                StudentKernels(self._process)
+                if language is CUDA
+                else StudentModule(self._process, self.exercise.reference, self._anew)
+            )
+            functions.begin()
+        except Ended as ended:
+            printed = self._process.printed[-1000:] if self._process else ""
+            raise NotStarted(f"{self.exercise.name}: {ended.ending.teacher} {printed}".rstrip()) from None
+        except Exception as error:
+            raise NotStarted(f"{self.exercise.name}: no process can be started: {error}") from error
+        return functions
 
-    def _keep_printed(self, process: Any) -> None:
-        self.judgement.printed += process.printed
-
-    def _failed(self, failure: Failed) -> Verdict:
-        if self.judgement.failure:
-            return Verdict(0.0, self.judgement.failure)
-        if failure.is_stub:
-            return Verdict(0.0, NOT_WRITTEN)
-        if limit := explain(f"{failure.kind}: {failure.text}", self.limits):
-            return Verdict(0.0, limit.student, limit.teacher)
-        return Verdict(0.0, f"it raises {failure}")
+    def _close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self.printed += self._process.printed
+        self._process = self._functions = None
 
 
-@lru_cache(maxsize=1024)
+def _judged(session: Session, case: Case, diagnose: bool) -> tuple[Any, Verdict]:
+    """The answer to a case and what it is worth."""
+    if session.has_ended:
+        return _NOTHING, Verdict(0.0, "not run: the process had ended")
+    try:
+        functions = session.functions()
+        answer = case.ask(functions)
+        return answer, case.judge(answer, functions if diagnose else None)
+    except NotStarted:
+        raise
+    except Failed as failure:
+        return failure, _failed(failure, session.limits)
+    except (Refused, Missing) as reason:
+        return _NOTHING, Verdict(0.0, str(reason))
+    except MessageError as error:
+        session.end()  # what comes next on its channel belongs to no question
+        return _NOTHING, Verdict(0.0, str(error))
+    except Ended as ended:
+        session.end()
+        session.endings.append(ended.ending)
+        is_cuda = session.exercise.language is CUDA
+        told = told_ending(ended.ending) if is_cuda else ended.ending.student
+        return _NOTHING, Verdict(0.0, told, ended.ending.teacher)
+    except Exception:
+        return _NOTHING, Verdict(0.0, "the answer could not be judged", traceback.format_exc(limit=-3))
+
+
+def _failed(failure: Failed, limits: Limits) -> Verdict:
+    if failure.is_stub:
+        return Verdict(0.0, NOT_WRITTEN)
+    if limit := explain(f"{failure.kind}: {failure.text}", limits):
+        return Verdict(0.0, limit.student, limit.teacher)
+    return Verdict(0.0, f"it raises {failure}")
+
+
+def _late(session: Session, is_handin: bool) -> Verdict:
+    """Of a case for which no time is left; among the endings it is told once."""
+    reason = "the time for the whole hand-in is over" if is_handin else f"the cases before took {MOST_SECONDS:.0f} s"
+    told = Ending("time", f"not run: {reason}", f"Not all cases were run: {reason}.")
+    if told not in session.endings:
+        session.endings.append(told)
+    return Verdict(0.0, told.student)
+
+
+@lru_cache(maxsize=16)  # in grading each file has a seed of its own: more would only take memory
 def _cases(exercise: Exercise, check: Check, seed: int) -> list[Case]:
     """The cases of a check, with what they expect; kept, as a student's next try has the same."""
     return list(check.cases(exercise.reference, generator(seed, exercise.name, check.function)))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from minitorch_cv.course.handout import CourseError, save_text
 
@@ -45,8 +46,8 @@ class Progress:
         if not path.exists():
             return cls(folder)
         try:
-            records = {name: Record(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (ValueError, TypeError, AttributeError, OSError) as error:
+            records = {name: _record(fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
             raise CourseError(f"{path} cannot be read: {error}; take it away to begin a new record") from None
         return cls(folder, records)
 
@@ -69,3 +70,14 @@ class Progress:
             record.hints = min(hints, max(record.hints, record.attempts - 1))
         record.last, record.best, record.solved = digest, max(record.best, score), record.solved or full
         return record
+
+
+def _record(kept: dict[str, Any]) -> Record:
+    """The record that was kept. Raises TypeError, ValueError, AttributeError for what no record can be."""
+    record = Record(**kept)
+    for name, value in asdict(Record()).items():
+        expected = (int, float) if isinstance(value, float) else type(value)
+        given = getattr(record, name)
+        if not isinstance(given, expected) or isinstance(given, bool) != isinstance(value, bool):
+            raise TypeError(f"{name} expects {type(value).__name__}; it is {given!r:.50}")
+    return record

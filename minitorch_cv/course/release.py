@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minitorch_cv.course.exercise import Exercise, all_exercises
+from minitorch_cv.course.exercise import Exercise, version_of
 from minitorch_cv.course.handout import COURSE_FILE, CourseError, read_course, save_text, write_folder
 
 STUDENT, TEACHER = "student", "teacher"
@@ -36,17 +36,20 @@ class Course:
         content = read_course(folder)
         if not isinstance(seed := content.get("seed"), int):
             raise CourseError(f"{folder} is the students' folder: hand-ins are graded by the one called {TEACHER}")
-        exercises = all_exercises(folder / EXERCISES)
-        there = {exercise.name: exercise for exercise in exercises}
-        for name, pinned in content["exercises"].items():
-            if name not in there:
-                raise CourseError(f"{folder / EXERCISES / name}.py is missing")
-            if (version := there[name].version) != pinned["version"]:
+        paths = {folder / EXERCISES / f"{name}.py": pinned["version"] for name, pinned in content["exercises"].items()}
+        for path, version in paths.items():  # before any of them is run
+            try:
+                now = version_of(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                raise CourseError(f"{path} is missing") from None
+            except UnicodeDecodeError:
+                now = "no text"
+            if now != version:
                 raise CourseError(
-                    f"{folder / EXERCISES / name}.py has been changed since it was handed out (version "
-                    f"{pinned['version']}, now {version}): take the change back, or release the course anew"
+                    f"{path} has been changed since it was handed out (version {version}, now {now}): take the change "
+                    "back, or release the course anew"
                 )
-        return cls(content["course"], seed, [there[name] for name in content["exercises"]])
+        return cls(content["course"], seed, [Exercise(path) for path in paths])
 
     def seed_of(self, exercise: Exercise, data: bytes) -> int:
         """The seed of the hidden inputs for one file: another one for each version that is handed in.
@@ -64,18 +67,23 @@ class Course:
 
 
 def release(
-    folder: Path, exercises: Sequence[Exercise], name: str, notebooks: bool = False, seed: int | None = None
+    folder: Path,
+    exercises: Sequence[Exercise],
+    name: str,
+    notebooks: bool = False,
+    seed: int | None = None,
+    solutions: bool = False,
 ) -> tuple[Path, Path]:
     """Writes `student/`, without solutions, and `teacher/`, which only its owner can enter.
 
-    seed: of the hidden inputs; drawn where it is None.
+    seed: of the hidden inputs; drawn where it is None. solutions: whether `course solution` writes any into `student/`.
     Returns the two folders.
     Raises CourseError: there is a teacher's folder already, whose seed would be lost.
     """
     student, teacher = folder / STUDENT, folder / TEACHER
     if (teacher / COURSE_FILE).exists():
         raise CourseError(f"{teacher} is there already, and hand-ins may have been graded by it; take another folder")
-    write_folder(student, exercises, name, notebooks=notebooks)
+    write_folder(student, exercises, name, notebooks=notebooks, solutions=solutions)
     (teacher / EXERCISES).mkdir(parents=True, exist_ok=True)
     os.chmod(teacher, 0o700)
     for exercise in exercises:

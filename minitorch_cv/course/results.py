@@ -1,7 +1,7 @@
 """What grading found of one student, and the file that keeps it.
 
-The file is the same to the byte whenever the findings are: its keys have one order, and it holds no time of day and no
-measured seconds.
+The file is the same to the byte whenever the findings are: its keys have one order, and it holds neither a time of day
+nor how long grading took.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -78,14 +78,12 @@ class ExerciseResult:
     """What the student reads."""
     teacher_message: str = ""
     """What only the teacher reads: it may tell of hidden cases."""
-    seconds: float = field(default=0.0, compare=False)
-    """A measurement, not a finding: it is neither compared nor kept in the file."""
     file_digest: str = ""
     """Of the file that was graded; empty where none was handed in."""
 
     def __post_init__(self) -> None:
         _expect_text(self, "exercise", "version", "title", "lesson", "message", "teacher_message", "file_digest")
-        _expect_number(self, "points", "score", "seconds")
+        _expect_number(self, "points", "score")
         if self.status not in STATUSES:
             raise ValueError(f"ExerciseResult: status expects one of {', '.join(STATUSES)}; it is {self.status!r}")
         if self.score > self.points and not math.isclose(self.score, self.points):  # a product may be rounded up
@@ -136,10 +134,6 @@ class StudentResult:
     def share(self) -> float:
         """Of the points, 0 .. 1."""
         return self.score / self.points if self.points else 0.0
-
-    @property
-    def seconds(self) -> float:
-        return math.fsum(result.seconds for result in self.exercises)
 
 
 def digest(data: bytes) -> str:

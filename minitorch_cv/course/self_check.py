@@ -29,10 +29,13 @@ class Checked:
 def read_code(path: Path) -> str:
     """The code of a script, or of a notebook's cells.
 
-    Raises ValueError, OSError: it is no text, or no notebook.
+    Raises ValueError, which names the file, OSError: it is no text, or no notebook.
     """
-    text = path.read_text(encoding="utf-8")
-    return notebook_to_script(text) if path.suffix == ".ipynb" else text
+    try:
+        text = path.read_text(encoding="utf-8")
+        return notebook_to_script(text) if path.suffix == ".ipynb" else text
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
 
 
 def check_exercise(exercise: Exercise, path: Path, progress: Progress, seconds: float) -> Checked:

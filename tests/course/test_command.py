@@ -96,7 +96,7 @@ def test_a_solution_that_was_looked_at_is_recorded(folder, capsys):
 )
 def test_what_goes_wrong_is_told(folder, capsys, body, told):
     write(folder, EXERCISE.stub.replace('raise NotImplementedError("yours to write")', body))
-    code, said = check(capsys, NAME, "--seconds", "1")
+    code, said = check(capsys, NAME, "--seconds", "4")
     assert code == 1
     assert told.lower() in said.lower()
 
@@ -128,6 +128,41 @@ def test_the_readme_leads_to_every_file(options, tmp_path):
     assert files and set(places) == files
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ('{"a": {"attempts": "x"}}', "attempts expects int; it is 'x'"),
+        ('{"a": {"attempts": true}}', "attempts expects int; it is True"),
+        ('{"a": {"best": null}}', "best expects float; it is None"),
+        ('{"a": {"solved": 1}}', "solved expects bool; it is 1"),
+        ('{"a": {"last": 3}}', "last expects str; it is 3"),
+        ('{"a": {"marks": 3}}', "unexpected keyword argument 'marks'"),
+        ('{"a": 3}', "must be a mapping"),
+        ("[]", "no attribute 'items'"),
+        ("[" * 100_000, "recursion"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_record_that_is_none_is_told(folder, capsys, kept, told):
+    (folder / "progress.json").write_text(kept, encoding="utf-8")
+    code, said = check(capsys, NAME)
+    assert code == 2 and told in said and "progress.json cannot be read" in said and "Traceback" not in said
+    (folder / "progress.json").write_text('{"a": {"best": 3}}', encoding="utf-8")
+    assert main(["course", "status"]) == 0
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_checked(folder, capsys):
+    write(folder, EXERCISE.solution)
+    unreadable = folder / "04_resnet" / "identity_block.py"
+    unreadable.write_bytes(b"\xff\xfe")
+    for names in ([], ["identity_block", "nothing", NAME]):
+        code, said = check(capsys, *names)
+        assert code == 2
+        assert f"minitorch-cv course check: {unreadable} cannot be read: 'utf-8' codec can't decode" in said
+        assert ("no exercise is called 'nothing'" in said) == bool(names)
+        assert "6 of 6 points: all is right." in said
+
+
 def test_notebooks_are_checked_too(tmp_path, capsys):
     pytest.importorskip("jupytext")
     assert main(["course", "new", str(tmp_path / "mine"), "--lessons", "4", "--notebooks"]) == 0
@@ -152,13 +187,21 @@ def test_work_is_kept_when_the_folder_is_made_again(folder, capsys):
         (["check", "batch_norm_line"], "no exercise is called 'batch_norm_line'; did you mean batch_norm_line_by_line"),
         (["check", "im2col"], "there is no file of im2col in"),
         (["check", "--folder", "/"], "lies in no course's folder"),
-        (["solution", "nothing"], "no exercise is called 'nothing'"),
+        (["solution", "nope"], "no exercise is called 'nope'; all are listed by: minitorch-cv course status\n"),
         (["new", "other", "--lessons", "nothing"], "it is 'nothing'"),
     ],
 )
 def test_wrong_arguments_exit_2(folder, capsys, arguments, told):
     assert main(["course", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_seconds_are_a_finite_positive_number(folder, capsys, seconds):
+    with pytest.raises(SystemExit) as exit:
+        main(["course", "check", NAME, f"--seconds={seconds}"])
+    assert exit.value.code == 2
+    assert f"argument --seconds: expects a finite positive number; it is '{seconds}'" in capsys.readouterr().err
 
 
 def test_hints_can_be_read_in_a_terminal():

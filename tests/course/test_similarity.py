@@ -280,6 +280,18 @@ def test_honest_students_are_hardly_ever_named(count):
     assert sum(named) <= 0.1 * len(classes), named
 
 
+@pytest.mark.parametrize("count", [2, 10, 30, 60])
+def test_honest_students_are_hardly_ever_taken_for_copies_of_the_published_solution(count):
+    """It counts as one more author, whose ways are as usual as theirs."""
+    named = 0
+    for kind in EXERCISES:
+        for seed in range(10):
+            files, handout, language = students_of(kind, count + 1, 100 + seed)
+            files["the published solution"] = files.pop("000")
+            named += sum("the published solution" in pair.students for pair in similar(files, handout, language))
+    assert named <= 1
+
+
 def test_a_short_exercise_names_nobody_even_where_files_are_the_same():
     files, handout, language = students_of("linear", 60, 0)
     assert len(set(files.values())) < 60  # some are the same to the letter
