@@ -22,7 +22,7 @@ from minitorch_cv.course._text import readable
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
 from minitorch_cv.course.kernel_checks import told_ending
-from minitorch_cv.course.kernel_source import refusal
+from minitorch_cv.course.kernel_source import confined, refusal
 from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.runner.message import MessageError
 from minitorch_cv.course.sandbox import Ended, Ending, Limits, Process, Sandbox, explain
@@ -208,9 +208,12 @@ class _Student:
             language = self.exercise.language
             if missing := language.missing():
                 raise NotStarted(f"{self.exercise.name}: {missing}")
+            is_cuda = language is CUDA
+            kernels = frozenset(check.function for check in self.exercise.checks)
+            text = confined(self.code, kernels) if is_cuda else self.code
             process = self.sandbox.start(
                 RUNNER,
-                {self.exercise.file: self.code.encode()},
+                {self.exercise.file: text.encode()},
                 packages=language.packages(),
                 limits=language.limits(self.limits),
                 worker=self.worker,
@@ -218,7 +221,6 @@ class _Student:
             )
             self.process = self.processes.enter_context(process)
             self.processes.callback(self._keep_printed, process)
-            is_cuda = language is CUDA
             module = StudentKernels(process) if is_cuda else StudentModule(process, self.exercise.reference, self._anew)
             try:
                 module.begin()
