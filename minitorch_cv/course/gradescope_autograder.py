@@ -12,13 +12,14 @@ import zipfile
 from pathlib import Path
 
 from minitorch_cv._files import written_whole
+from minitorch_cv.course.release import Course
 
 SETUP = """\
 #!/usr/bin/env bash
 # Run once, when the image of the container is built.
 set -euo pipefail
 apt-get update
-apt-get install -y python3 python3-venv
+apt-get install -y {programs}
 # Where a user without rights, as whom students' code runs, can read it.
 python3 -m venv /opt/minitorch_cv
 /opt/minitorch_cv/bin/pip install {package}
@@ -29,6 +30,14 @@ rm -f "$package"/course/exercises/[a-z]*.py
 chmod -R go-rwx "$package"
 chmod go+x "$package" "$package/course" "$package/course/sandbox"
 chmod -R go+rX "$package/course/runner" "$package/course/sandbox"
+{opened}"""
+
+OPENED = """\
+# A process that runs kernels of CUDA reads the simulator as well.
+chmod go+x "$package/kernels"
+/opt/minitorch_cv/bin/python -c 'from minitorch_cv.course.language import simulator_packages
+print(*(path for name, path in simulator_packages().items() if name.startswith("minitorch_cv/")), sep="\\n")' |
+    while read -r path; do chmod -R go+rX "$path"; done
 """
 
 RUN = """\
@@ -43,13 +52,25 @@ mv "$autograder/results/graded/gradescope/submission.json" "$autograder/results/
 """
 
 
+PROGRAMS, COMPILER = "python3 python3-venv", "g++ binutils"
+
+
 def write_autograder(path: Path, teacher: Path, package: str) -> None:
-    """Writes the zip. package: what pip installs, `minitorch-cv==0.1.0` or a wheel, whose file is then put in."""
+    """Writes the zip. package: what pip installs, `minitorch-cv==0.1.0` or a wheel, whose file is then put in.
+
+    Raises CourseError for a folder that is no teacher's.
+    """
+    needs_compiler = any(exercise.language.needs_compiler for exercise in Course.read(teacher).exercises)
     wheel = Path(package) if package.endswith(".whl") else None
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         installed = f'"$(dirname "$0")/{wheel.name}"' if wheel is not None else f'"{package}"'
-        for name, text in (("setup.sh", SETUP.format(package=installed)), ("run_autograder", RUN)):
+        setup = SETUP.format(
+            package=installed,
+            programs=f"{PROGRAMS} {COMPILER}" if needs_compiler else PROGRAMS,
+            opened=OPENED if needs_compiler else "",
+        )
+        for name, text in (("setup.sh", setup), ("run_autograder", RUN)):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o100755 << 16
             archive.writestr(entry, text)
