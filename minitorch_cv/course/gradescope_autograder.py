@@ -14,6 +14,8 @@ from pathlib import Path
 from minitorch_cv._files import written_whole
 from minitorch_cv.course.release import Course
 
+PROGRAMS, COMPILER = "python3 python3-venv", "g++ binutils"
+
 SETUP = """\
 #!/usr/bin/env bash
 # Run once, when the image of the container is built.
@@ -23,8 +25,9 @@ apt-get install -y {programs}
 # Where a user without rights, as whom students' code runs, can read it.
 python3 -m venv /opt/minitorch_cv
 /opt/minitorch_cv/bin/pip install {package}
-chmod 700 "${{AUTOGRADER:-/autograder}}/source/teacher"
-# Students' code is to find neither solutions nor operations to forward to: of the package it reads what runs it.
+# Students' code is to find neither solutions nor operations to forward to: not in the teacher's folder, nor in a wheel
+# beside it; of the package it reads what runs it.
+chmod 700 "${{AUTOGRADER:-/autograder}}/source"
 package=$(/opt/minitorch_cv/bin/python -c 'import minitorch_cv, os; print(os.path.dirname(minitorch_cv.__file__))')
 rm -f "$package"/course/exercises/[a-z]*.py
 chmod -R go-rwx "$package"
@@ -50,9 +53,6 @@ command=${MINITORCH_CV:-/opt/minitorch_cv/bin/minitorch-cv}
     --results "$autograder/results/graded" --sandbox "${SANDBOX:-container}" --format gradescope
 mv "$autograder/results/graded/gradescope/submission.json" "$autograder/results/results.json"
 """
-
-
-PROGRAMS, COMPILER = "python3 python3-venv", "g++ binutils"
 
 
 def write_autograder(path: Path, teacher: Path, package: str) -> None:

@@ -110,7 +110,8 @@ HOSTILE = {
     "an endless loop of threads": ("while (true) __syncthreads();", "never-ends: No answer within 3 s"),
     "a segmentation fault": ("*reinterpret_cast<volatile int*>(16) = 1;", "out-of-bounds, line "),
     "a crash": ("__builtin_trap();", "crash: "),
-    "an end of the process": ("quick_exit(0);", "crash: "),
+    "a call of the C library": ("quick_exit(0);", "'quick_exit' was not declared"),
+    "an object that begins early": ("", "needs code to begin with"),
     "a flood": ('while (true) printf("%0999d", 1);', "print"),
     "a recursion": ("recurse(1);", "calls itself without end"),
 }
@@ -119,12 +120,18 @@ RECURSE = """
 __noinline__ int recurse(int n) { volatile int a[99]; a[n % 99] = n; return recurse(n + 1) + a[0]; }
 """
 
+EARLY = """
+struct Hook { int a; __device__ Hook() { a = int(threadIdx.x); } };
+static Hook hook;
+"""
+
 
 @needs_compiler
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_kernels_lose_their_own_points_alone(what, sandbox):
     body, told = HOSTILE[what]
-    text = RECURSE + MASK.solution.replace("    float sum = 0.0f;", f"    {body}\n    float sum = 0.0f;")
+    early = EARLY if "early" in what else ""
+    text = RECURSE + early + MASK.solution.replace("    float sum = 0.0f;", f"    {body}\n    float sum = 0.0f;")
     assert not refusal(text)
     judgement = judge(MASK, text, sandbox, 7, LIMITS._replace(seconds=3.0))
     assert judgement.score == 0 and not judgement.hints
@@ -132,56 +139,7 @@ def test_hostile_kernels_lose_their_own_points_alone(what, sandbox):
     assert judge(MASK, MASK.solution, sandbox, 7, LIMITS).is_full
 
 
-@pytest.mark.parametrize(
-    "text, what",
-    [
-        ('#include "/etc/passwd"', "#include"),
-        ('/**/ # /**/ include "/etc/passwd"', "`#"),
-        ('%: include "/etc/passwd"', "#include"),
-        ('#inc\\\nlude "/etc/passwd"', "#include"),
-        ('#define F "/etc/passwd"\n#include F', "line 2: "),
-        ('const char* a = "/*";\n#include "/etc/passwd"\nconst char* b = "*/";', "line 2: "),
-        ("int a = 1'0+'/*';\n#include \"/etc/passwd\"\nint b = '*/';", "line 2: "),
-        ("#include <cstdlib>", "#include"),
-        ("#include_next <math.h>", "#include_next"),
-        ("#pragma GCC poison x", "#pragma GCC"),
-        ('_Pragma("GCC poison x")', "_Pragma"),
-        ('void f() { asm(".incbin \\"/etc/passwd\\""); }', "inline assembly"),
-        ("#define A asm\n", "inline assembly"),
-        ("#define P(a, b) a ## b", "##"),
-        ("__attribute__((constructor)) void f() {}", "__attribute__"),
-        ("[[gnu::constructor]] void f() {}", "runs before"),
-        ("int main() { return 0; }", "host code"),
-        ("void f() { kernel<<<1, 2>>>(); }", "host code, <<<...>>>"),
-        ("void f() { cudaMalloc(0, 1); }", "host code"),
-        ('const char* s = R"(text)";', "a raw string"),
-    ],
-)
-def test_what_is_no_kernel_is_refused_before_it_is_compiled(text, what):
-    assert what in refusal(text)
-    judgement = judge(MASK, f"{MASK.solution}\n{text}", Sandbox.unconfined())
-    assert judgement.score == 0 and what.removeprefix("line 2: ") in judgement.failure
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "// #include <cstdlib>: asm, main, <<<1, 2>>>",
-        '/* #include "x" */',
-        "#include <cuda_runtime.h>\n#include <cassert>",
-        "#pragma unroll 4",
-        "#define TILE 16",
-        "#if TILE == 16\n#else\n#endif",
-        "int domain = 1'000'000;",
-        'void f() { printf("# %d << <<< asm", 1); }',
-    ],
-)
-def test_what_kernels_may_hold_is_not_refused(text):
-    assert refusal(text) == ""
-
-
 LOOK = r"""
-extern "C" int access(const char*, int);
 extern "C" __global__ void average_pool(const float* x, float* y, int planes, int pixels) {
     if (threadIdx.x || blockIdx.x) return;
     for (const char* path : {"/packages/minitorch_cv/course", "/packages/minitorch_cv/__init__.py", "/etc/passwd",
