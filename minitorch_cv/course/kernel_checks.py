@@ -3,9 +3,8 @@
 A case is one launch in three orders of threads. Its results are compared here, outside of the process that runs the
 kernels. What the simulator finds and counts, that process says, and compiled code of the student's runs in it: whoever
 had it do as they like could report no findings and few requests, and points for a race, a barrier or speed would be
-theirs, and results from a calculation of any kind. What is expected they could not learn. `kernel_source` leaves the
-text no names for that, and nothing of it runs before a launch, within which loads and stores are watched; a call
-through a calculated address would be seen by nobody but a reader.
+theirs. What is expected they could not learn. `kernel_source` leaves the text no names for that, and nothing of it runs
+before a launch, within which loads and stores are watched; a call through a calculated address is seen by nobody.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ many of global memory."""
 
 @dataclass(eq=False)
 class Kernel(Check):
-    """The kernel gives NumPy's results, works as the solution does, by its requests of memory, and nothing is found wrong.
+    """The kernel gives NumPy's results, nothing is found wrong, and it asks for memory as the solution does.
 
     `draw(rng)` yields launches, with `expected`.
 

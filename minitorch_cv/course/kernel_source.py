@@ -4,8 +4,8 @@
 prefix, so that it means what the text itself declares, or nothing. The C library, Python and the simulator are there in
 the process, but the text has no name for them.
 
-What remains: a pointer that is calculated. Within a kernel the simulator ends the launch at such a load or store; a call
-through one it does not see. The forms of a pointer to a function that are common are refused, not all that C++ has.
+What remains: a pointer that is calculated. Within a kernel the simulator ends the launch at such a load or store; a
+call through one it does not see. The common forms of a pointer to a function are refused, not all that C++ has.
 """
 
 from __future__ import annotations

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from minitorch_cv.kernels.simulator.module import KernelError
+from minitorch_cv.kernels.simulator.watched import WatchedModule
 
 from minitorch_cv.course.exercise import all_exercises, find_exercise
 from minitorch_cv.course.judge import judge
 from minitorch_cv.course.kernel_source import WORDS, as_written, confined, refusal
 from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.sandbox import Sandbox
-from minitorch_cv.kernels.simulator.module import KernelError
-from minitorch_cv.kernels.simulator.watched import WatchedModule
 
 OURS = [exercise for exercise in all_exercises() if exercise.language is CUDA]
 LESSON = sorted((Path(__file__).parents[2] / "lessons" / "kernels").glob("*.cu"))
@@ -76,7 +76,11 @@ constexpr int SIZE = twice(TILE) + PAD;
 enum { ROWS = 4 };
 typedef float number;
 using whole = unsigned int;
-extern "C" __global__ void f(float* y) { number s = 0; FOR(i, COUNT) s += weights[i]; y[threadIdx.x] = s + SIZE + ROWS; }
+extern "C" __global__ void f(float* y) {
+    number s = 0;
+    FOR(i, COUNT) s += weights[i];
+    y[threadIdx.x] = s + SIZE + ROWS;
+}
 """,
     "shared memory, shuffles and atomics": """
 __device__ int counter;
@@ -161,7 +165,7 @@ REFUSED = [
     ("[[gnu::constructor]] void f() {}", "an attribute"),
     ("<:<:gnu::constructor:>:> void f() {}", "a digraph"),
     ("int a??(3??);", "a trigraph"),
-    ("as\\\nm(\"nop\");", "a backslash that joins words"),
+    ('as\\\nm("nop");', "a backslash that joins words"),
     ("sys\\ \ntem(0);", "a backslash that joins words"),
     ('extern "C" int system(const char*);', "`extern`"),
     ('extern "C" { int system(const char*); }', "`extern`"),
@@ -199,7 +203,15 @@ def test_a_refused_file_is_told_with_its_line():
     assert judgement.score == 0 and "line 2: this exercise is to be solved with kernels alone" in judgement.failure
 
 
-OUTSIDE = ["system(0)", "fopen(0, 0)", "dlsym(0, 0)", "PyRun_SimpleString(0)", "getenv(0)", "abort()", "simulator::yield()"]
+OUTSIDE = [
+    "system(0)",
+    "fopen(0, 0)",
+    "dlsym(0, 0)",
+    "PyRun_SimpleString(0)",
+    "getenv(0)",
+    "abort()",
+    "simulator::yield()",
+]
 
 
 @pytest.mark.parametrize("call", OUTSIDE)
