@@ -139,7 +139,7 @@ def test_hostile_kernels_lose_their_own_points_alone(what, sandbox):
     assert judge(MASK, MASK.solution, sandbox, 7, LIMITS).is_full
 
 
-# ---- kernels that are right, and do without what the exercise teaches ----------------------------------------------------
+# ---- kernels that are right, and do without what the exercise teaches ------------------------------------------------
 
 ONE_THREAD = """
 extern "C" __global__ void __launch_bounds__(128) softmax(const float* x, float* y, int columns) {
@@ -244,7 +244,7 @@ def test_another_way_is_right_as_well(name, text):
         assert judgement.is_full, judgement
 
 
-# ---- what is there to be found -------------------------------------------------------------------------------------------
+# ---- what is there to be found ---------------------------------------------------------------------------------------
 
 LOOK = r"""
 extern "C" int access(const char*, int);
