@@ -39,6 +39,9 @@ NOT_NEEDED = ("cuda.h", "cuda_runtime.h", "cuda_runtime_api.h", "device_launch_p
 """Headers whose words the simulator's cuda.h has. They are left out, so that no CUDA and no other assert comes in."""
 OTHERS_OF_CUDA = re.compile(r"cuda|cooperative_groups|mma\.h|cub/|thrust/|curand")
 
+INITIALISERS = (b"_GLOBAL__sub_I_", b"__cxx_global_var_init")
+"""What g++ and clang++ call code that runs when a library is loaded."""
+
 LOCK = threading.RLock()
 """A library's fibers, and what it has found, are those of one launch."""
 
@@ -242,5 +245,10 @@ def _built(
                 has_host_code = "<<<" in without_comments(text)
                 hint = "\nIt holds host code, <<<...>>>; here it is to hold kernels alone" if has_host_code else ""
                 raise KernelError(f"{path.name} does not compile:\n{done.stderr.strip()}{hint}")
+            if compiled.exists() and any(name in compiled.read_bytes() for name in INITIALISERS):
+                raise KernelError(
+                    f"{path.name}: a variable outside of the kernels needs code to begin with, which would run before "
+                    "any launch; as in CUDA, it may only begin with constants"
+                )
         os.replace(built, library)
     return library

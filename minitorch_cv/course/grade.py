@@ -68,6 +68,9 @@ def grade_exercise(
     points = exercise.about.points
     if data is None:
         return _result(exercise, Judgement(exercise), "not handed in", points, "")
+    if missing := exercise.language.missing():
+        judgement = Judgement(exercise, failure=f"Not graded, by no fault of the file: {missing}")
+        return _result(exercise, judgement, "ended", points, digest(data))
     judgement = judge(exercise, data.decode("utf-8"), sandbox, course.seed_of(exercise, data), LIMITS, worker, until)
     return _result(exercise, judgement, _status(judgement), points, digest(data))
 
@@ -192,6 +195,8 @@ def _graded(
 def _graded_by(course: Course, sandbox: Sandbox, minutes: float) -> str:
     """The course, and all else that a result depends on: one of another kind is graded anew."""
     parts = [course.version, sandbox.strength.value, version("minitorch-cv"), repr(LIMITS), str(minutes)]
+    # Where a compiler comes later, what could not be graded is graded then.
+    parts += {missing for exercise in course.exercises if (missing := exercise.language.missing())}
     return f"{course.name} {hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 

@@ -13,6 +13,9 @@ import zipfile
 from pathlib import Path
 
 from minitorch_cv._files import written_whole
+from minitorch_cv.course.release import Course
+
+PROGRAMS, COMPILER = "python3 python3-venv", "g++ binutils"
 
 MAKE_WHEEL = "pip wheel --no-deps ."
 
@@ -21,17 +24,26 @@ SETUP = """\
 # Run once, when the image of the container is built.
 set -euo pipefail
 apt-get update
-apt-get install -y python3 python3-venv
+apt-get install -y {programs}
 # Where a user without rights, as whom students' code runs, can read it.
 python3 -m venv /opt/minitorch_cv
 /opt/minitorch_cv/bin/pip install {package}
-chmod 700 "${{AUTOGRADER:-/autograder}}/source/teacher"
-# Students' code is to find neither solutions nor operations to forward to: of the package it reads what runs it.
+# Students' code is to find neither solutions nor operations to forward to: not in the teacher's folder, nor in a wheel
+# beside it; of the package it reads what runs it.
+chmod 700 "${{AUTOGRADER:-/autograder}}/source"
 package=$(/opt/minitorch_cv/bin/python -c 'import minitorch_cv, os; print(os.path.dirname(minitorch_cv.__file__))')
 rm -f "$package"/course/exercises/[a-z]*.py
 chmod -R go-rwx "$package"
 chmod go+x "$package" "$package/course" "$package/course/sandbox"
 chmod -R go+rX "$package/course/runner" "$package/course/sandbox"
+{opened}"""
+
+OPENED = """\
+# A process that runs kernels of CUDA reads the simulator as well.
+chmod go+x "$package/kernels"
+/opt/minitorch_cv/bin/python -c 'from minitorch_cv.course.language import simulator_packages
+print(*(path for name, path in simulator_packages().items() if name.startswith("minitorch_cv/")), sep="\\n")' |
+    while read -r path; do chmod -R go+rX "$path"; done
 """
 
 RUN = """\
@@ -58,13 +70,18 @@ def expect_wheel(path: Path) -> None:
 def write_autograder(path: Path, teacher: Path, wheel: Path) -> None:
     """Writes the zip. wheel: this package, which is put in, and installed by `setup.sh`.
 
-    Raises ValueError where it is none.
+    Raises ValueError where it is none, CourseError for a folder that is no teacher's.
     """
     expect_wheel(wheel)
+    needs_compiler = any(exercise.language.needs_compiler for exercise in Course.read(teacher).exercises)
+    setup = SETUP.format(
+        package=f'"$(dirname "$0")/{wheel.name}"',
+        programs=f"{PROGRAMS} {COMPILER}" if needs_compiler else PROGRAMS,
+        opened=OPENED if needs_compiler else "",
+    )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        installed = f'"$(dirname "$0")/{wheel.name}"'
-        for name, text in (("setup.sh", SETUP.format(package=installed)), ("run_autograder", RUN)):
+        for name, text in (("setup.sh", setup), ("run_autograder", RUN)):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o100755 << 16
             archive.writestr(entry, text)

@@ -22,7 +22,7 @@ from minitorch_cv.course._text import readable
 from minitorch_cv.course.checks import Case, Check, Verdict, generator
 from minitorch_cv.course.exercise import Exercise, Mistake
 from minitorch_cv.course.kernel_checks import told_ending
-from minitorch_cv.course.kernel_source import refusal
+from minitorch_cv.course.kernel_source import confined, refusal
 from minitorch_cv.course.language import CUDA
 from minitorch_cv.course.runner.message import MessageError
 from minitorch_cv.course.sandbox import Ended, Ending, Limits, Process, Sandbox, explain
@@ -158,11 +158,13 @@ class Session:
 
     def __init__(self, exercise: Exercise, code: str, sandbox: Sandbox, limits: Limits, worker: int):
         self.exercise, self.limits = exercise, limits
-        self._code = code.encode("utf-8", "backslashreplace")  # a notebook may hold halves of characters
         self._sandbox, self._worker = sandbox, worker
         self._process: Process | None = None
         self._functions: Any = None
-        reason = refusal(code) if exercise.language is CUDA else ""
+        is_cuda = exercise.language is CUDA
+        reason = refusal(code) if is_cuda else ""
+        code = confined(code, frozenset(check.function for check in exercise.checks)) if is_cuda else code
+        self._code = code.encode("utf-8", "backslashreplace")  # a notebook may hold halves of characters
         self.refusal = f"the file is not compiled: {reason}" if reason else ""
         self.has_ended = False
         self.endings: list[Ending] = []

@@ -1,9 +1,10 @@
 """What an exercise asks of the student's kernels: right results, and nothing for the simulator to find.
 
 A case is one launch in three orders of threads. Its results are compared here, outside of the process that runs the
-kernels; what the simulator finds and counts, that process says. It runs compiled code of the student's, which may do
-whatever a process in the sandbox may: code that was written for it could hide its own findings. It could neither learn
-what is expected nor be right where its results are wrong.
+kernels. What the simulator finds and counts, that process says, and compiled code of the student's runs in it: whoever
+had it do as they like could report no findings and few requests, and points for a race, a barrier or speed would be
+theirs. What is expected they could not learn. `kernel_source` leaves the text no names for that, and nothing of it runs
+before a launch, within which loads and stores are watched; a call through a calculated address is seen by nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Case, Check, Verdict
 from minitorch_cv.course.runner.kernel_file import ORDERS
 from minitorch_cv.course.sandbox import Ending
-from minitorch_cv.course.student_kernels import Found, Observed
+from minitorch_cv.course.student_kernels import Found, Observed, own_kernels
 from minitorch_cv.kernels.signatures import Signature, read_signatures
 from minitorch_cv.kernels.simulator import harness
 from minitorch_cv.kernels.simulator.advice import ADVICE
@@ -28,11 +30,16 @@ from minitorch_cv.kernels.simulator.watched import MemoryCounts
 
 MOST_TOLD = 3
 """Findings of a case that are told: the first mistake mostly brings the others."""
+MOST_REQUESTS, LEAST_SHARED = 2.0, 1 / 8
+"""Requests of global and of shared memory, as parts of those of the solution: one thread alone takes up to 32 times as
+many of global memory."""
 
 
 @dataclass(eq=False)
 class Kernel(Check):
-    """The kernel gives NumPy's results, and nothing is found wrong. `draw(rng)` yields launches, with `expected`.
+    """The kernel gives NumPy's results, nothing is found wrong, and it asks for memory as the solution does.
+
+    `draw(rng)` yields launches, with `expected`.
 
     lacks: what a kernel that is right still lacks, by its requests of memory; empty where it lacks nothing.
     """
@@ -45,7 +52,7 @@ class Kernel(Check):
     def cases(self, reference: Any, rng: np.random.Generator) -> Iterator[Case]:
         signature = read_signatures(reference.kernel)[self.function]
         for launch in self.draw(rng):
-            yield _KernelCase(_sizes(signature, launch), self, signature, launch)
+            yield _KernelCase(_sizes(signature, launch), self, signature, launch, reference.kernel)
 
 
 @dataclass
@@ -54,6 +61,12 @@ class _KernelCase:
     check: Kernel
     signature: Signature
     launch: Launch
+    solution: str
+
+    @cached_property
+    def _own_counts(self) -> MemoryCounts:
+        """Those of the solution."""
+        return own_kernels(f"{self.check.function}.cu", self.solution).launch(self.launch, ORDERS[0]).counts
 
     def ask(self, module: Any) -> dict[str, Observed]:
         return {order: module.launch(self.launch, order) for order in ORDERS}
@@ -101,12 +114,28 @@ class _KernelCase:
         )
 
     def _lacks(self, answer: dict[str, Observed]) -> str:
-        lacking = (self.check.lacks(self.launch, observed.counts) for observed in answer.values())
+        counts = [observed.counts for observed in answer.values()]
+        lacking = (self.check.lacks(self.launch, c) or works_alike(c, self._own_counts) for c in counts)
         return next(filter(None, lacking), "")
 
     def _result(self, name: str, observed: Observed) -> np.ndarray:
         names = [parameter.name for parameter in self.signature.parameters]
         return observed.arguments[names.index(name)]
+
+
+def works_alike(counts: MemoryCounts, own: MemoryCounts) -> str:
+    """What a kernel's requests of memory say that it does otherwise than the solution, whose own are; or nothing."""
+    requests, of_own = counts.global_loads + counts.global_stores, own.global_loads + own.global_stores
+    if requests > MOST_REQUESTS * of_own:
+        return (
+            f"its warps request global memory {requests} times where {of_own} would do: all threads of a block are to "
+            "take part, neighbours with neighbouring numbers at once"
+        )
+    if counts.shared_accesses < LEAST_SHARED * own.shared_accesses:
+        return "it hardly uses shared memory, through which the threads of a block are to work together"
+    if counts.shared_accesses and not own.shared_accesses:
+        return "it uses shared memory, which this exercise does without"
+    return ""
 
 
 def told_ending(ending: Ending) -> str:

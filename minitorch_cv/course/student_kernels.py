@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minitorch_cv._files import written_whole
+from minitorch_cv.course.kernel_source import as_written
 from minitorch_cv.course.runner.kernel_file import MOST_FINDINGS, MOST_TEXT, KernelFile
 from minitorch_cv.course.runner.message import MessageError
-from minitorch_cv.course.student import Conversation, Pipe
+from minitorch_cv.course.student import Conversation, Failed, Pipe
 from minitorch_cv.kernels.cache import trusted_folder
 from minitorch_cv.kernels.simulator.finding import KINDS
 from minitorch_cv.kernels.simulator.harness import Launch
@@ -58,11 +59,18 @@ class StudentKernels:
 
     def load(self, file: str, granted: Sequence[str] = ()) -> None:
         """Compiles the file. Nothing can be granted to it."""
-        self._conversation.ask({"load": file}, seconds=COMPILER_SECONDS)
+        self._ask({"load": file}, seconds=COMPILER_SECONDS)
 
     def launch(self, launch: Launch, order: str) -> Observed:
         """Launches a kernel with copies of the arguments."""
-        return _observed(self._conversation.ask({"launch": launch.kernel, **_how(launch, order)}), launch)
+        return _observed(self._ask({"launch": launch.kernel, **_how(launch, order)}), launch)
+
+    def _ask(self, request: dict[str, Any], seconds: float | None = None) -> Any:
+        """The answer; where it failed, in the words that the student wrote."""
+        try:
+            return self._conversation.ask(request, seconds)
+        except Failed as failure:
+            raise Failed(failure.kind, as_written(failure.text), failure.line) from None
 
 
 class OwnKernels:
@@ -125,7 +133,7 @@ def _found(given: Any) -> Found:
         kind,
         int(given["line"]),
         None if other_line is None else int(other_line),
-        "".join(c if c.isprintable() else " " for c in what[:MOST_TEXT]),
+        as_written("".join(c if c.isprintable() else " " for c in what[:MOST_TEXT])),
         _place(given["block"]),
         _place(given["thread"]),
     )

@@ -3,22 +3,27 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from minitorch_cv.kernels import signatures
 from self_proof import HOSTILE, with_bodies
 
+import minitorch_cv
 from minitorch_cv.cli import main
 from minitorch_cv.course import grade as grade_module
 from minitorch_cv.course import judge as judge_module
 from minitorch_cv.course.class_files import PUBLISHED, _similar
 from minitorch_cv.course.exercise import all_exercises, find_exercise
 from minitorch_cv.course.grade import ENDED_TWICE, LIMITS, grade, grade_exercise, grade_handin, minutes_for
+from minitorch_cv.course.gradescope_autograder import write_autograder
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import CourseError, script
 from minitorch_cv.course.judge import NotStarted
@@ -46,6 +51,15 @@ def sandbox():
 def course(tmp_path_factory):
     _, teacher = release(tmp_path_factory.mktemp("course"), EXERCISES, "tests", seed=11)
     return teacher
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    """What passes for this package's wheel."""
+    path = tmp_path / "minitorch_cv-0.1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("minitorch_cv/__init__.py", "")
+    return path
 
 
 def status_of(result):
@@ -310,6 +324,60 @@ def test_gradescope_s_autograder_runs(sandbox, tmp_path):
     subprocess.run(["bash", tmp_path / "source" / "run_autograder"], check=True, env=environment, capture_output=True)
     result = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))
     assert sum(test["score"] for test in result["tests"]) == 2
+
+
+@pytest.mark.parametrize("name, needs_compiler", [("receptive_field", False), ("mend_mask", True)])
+def test_gradescope_s_container_gets_what_the_course_needs(name, needs_compiler, tmp_path, wheel):
+    _, teacher = release(tmp_path, [find_exercise(name)], "tests")
+    write_autograder(tmp_path / "autograder.zip", teacher, wheel)
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        setup = archive.read("setup.sh").decode()
+    assert ("g++ binutils" in setup) == ("simulator_packages" in setup) == needs_compiler
+
+
+@pytest.mark.parametrize("name", ["receptive_field", "mend_mask"])
+def test_gradescope_s_container_opens_what_runs_students_code_and_no_more(name, tmp_path, wheel):
+    """The lines of setup.sh that close and open, for a copy of the package; whoever reads it then is not its owner."""
+    package = tmp_path / "installed" / "minitorch_cv"
+    folder = Path(minitorch_cv.__file__).parent
+    shutil.copytree(folder, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(signatures.__file__).parent, package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    _, teacher = release(tmp_path / "course", [find_exercise(name)], "tests")
+    write_autograder(tmp_path / "autograder.zip", teacher, wheel)
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        archive.extractall(tmp_path / "source")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={package.parent} exec {sys.executable} -B "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    setup = (tmp_path / "source" / "setup.sh").read_text(encoding="utf-8")
+    closing = setup[setup.index("chmod 700") :].replace("/opt/minitorch_cv/bin/python", str(python))
+    environment = {**os.environ, "AUTOGRADER": str(tmp_path)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", closing], check=True, env=environment, cwd=tmp_path)
+    assert (tmp_path / "source").stat().st_mode & 0o077 == 0
+    readable = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o004
+        if all(folder.stat().st_mode & 0o001 for folder in _folders(path, package))
+    }
+    runs = ("course/runner/", "course/sandbox/")
+    simulates = (
+        "_device.py",
+        "_simulated_array.py",
+        "kernels/__init__.py",
+        "kernels/cache.py",
+        "kernels/signatures.py",
+    )
+    if name == "mend_mask":
+        assert {*simulates, "kernels/simulator/cuda.h"} <= readable
+        runs += (*simulates, "kernels/simulator/")
+    assert {"course/runner/__main__.py", "course/sandbox/confine.py"} <= readable
+    assert [path for path in readable if not path.startswith(runs)] == []
+
+
+def _folders(path, top):
+    """Those that lead from `top` to a file."""
+    return [folder for folder in path.parents if folder.is_relative_to(top)]
 
 
 TESTS_OF_LINEAR = {

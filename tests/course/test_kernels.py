@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from minitorch_cv.course.exercise import all_exercises, find_exercise
-from minitorch_cv.course.grade import LIMITS
+from minitorch_cv.course.grade import LIMITS, grade
 from minitorch_cv.course.handin import Handin
 from minitorch_cv.course.handout import script, write_folder
 from minitorch_cv.course.judge import NotStarted, judge
@@ -110,7 +110,8 @@ HOSTILE = {
     "an endless loop of threads": ("while (true) __syncthreads();", "never-ends: No answer within 3 s"),
     "a segmentation fault": ("*reinterpret_cast<volatile int*>(16) = 1;", "out-of-bounds, line "),
     "a crash": ("__builtin_trap();", "crash: "),
-    "an end of the process": ("quick_exit(0);", "crash: "),
+    "a call of the C library": ("quick_exit(0);", "'quick_exit' was not declared"),
+    "an object that begins early": ("", "needs code to begin with"),
     "a flood": ('while (true) printf("%0999d", 1);', "print"),
     "a recursion": ("recurse(1);", "calls itself without end"),
 }
@@ -119,12 +120,18 @@ RECURSE = """
 __noinline__ int recurse(int n) { volatile int a[99]; a[n % 99] = n; return recurse(n + 1) + a[0]; }
 """
 
+EARLY = """
+struct Hook { int a; __device__ Hook() { a = int(threadIdx.x); } };
+static Hook hook;
+"""
+
 
 @needs_compiler
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_kernels_lose_their_own_points_alone(what, sandbox):
     body, told = HOSTILE[what]
-    text = RECURSE + MASK.solution.replace("    float sum = 0.0f;", f"    {body}\n    float sum = 0.0f;")
+    early = EARLY if "early" in what else ""
+    text = RECURSE + early + MASK.solution.replace("    float sum = 0.0f;", f"    {body}\n    float sum = 0.0f;")
     assert not refusal(text)
     judgement = judge(MASK, text, sandbox, 7, LIMITS._replace(seconds=3.0))
     assert judgement.score == 0 and not judgement.hints
@@ -132,53 +139,112 @@ def test_hostile_kernels_lose_their_own_points_alone(what, sandbox):
     assert judge(MASK, MASK.solution, sandbox, 7, LIMITS).is_full
 
 
+# ---- kernels that are right, and do without what the exercise teaches ------------------------------------------------
+
+ONE_THREAD = """
+extern "C" __global__ void __launch_bounds__(128) softmax(const float* x, float* y, int columns) {
+    if (threadIdx.x) return;
+    const float* row = x + blockIdx.x * columns;
+    float largest = -INFINITY, sum = 0;
+    for (int c = 0; c < columns; ++c) largest = fmaxf(largest, row[c]);
+    for (int c = 0; c < columns; ++c) sum += expf(row[c] - largest);
+    for (int c = 0; c < columns; ++c) y[blockIdx.x * columns + c] = expf(row[c] - largest) / sum;
+}
+"""
+ONE_LANE = """
+extern "C" __global__ void __launch_bounds__(128) average_pool(const float* x, float* y, int planes, int pixels) {
+    const int plane = blockIdx.x * 4 + threadIdx.x / 32;
+    if (plane >= planes || threadIdx.x % 32) return;
+    float sum = 0;
+    for (int i = 0; i < pixels; ++i) sum += x[plane * pixels + i];
+    y[plane] = sum / pixels;
+}
+"""
+THROUGH_SHARED_MEMORY = """
+extern "C" __global__ void __launch_bounds__(128) average_pool(const float* x, float* y, int planes, int pixels) {
+    __shared__ float part[128];
+    const int t = threadIdx.x, plane = blockIdx.x * 4 + t / 32, lane = t % 32;
+    part[t] = 0;
+    for (int i = lane; i < pixels && plane < planes; i += 32) part[t] += x[plane * pixels + i];
+    for (int half = 16; half > 0; half /= 2) {
+        __syncthreads();
+        if (lane < half) part[t] += part[t + half];
+    }
+    if (lane == 0 && plane < planes) y[plane] = part[t] / pixels;
+}
+"""
+SCALAR = find_exercise("mend_alignment").solution.replace("start % 4 == 0 ? columns / 4 : 0", "0")
+
+
+@needs_compiler
 @pytest.mark.parametrize(
-    "text, what",
+    "name, text, lacking",
     [
-        ('#include "/etc/passwd"', "#include"),
-        ('/**/ # /**/ include "/etc/passwd"', "`#"),
-        ('%: include "/etc/passwd"', "#include"),
-        ('#inc\\\nlude "/etc/passwd"', "#include"),
-        ('#define F "/etc/passwd"\n#include F', "line 2: "),
-        ('const char* a = "/*";\n#include "/etc/passwd"\nconst char* b = "*/";', "line 2: "),
-        ("int a = 1'0+'/*';\n#include \"/etc/passwd\"\nint b = '*/';", "line 2: "),
-        ("#include <cstdlib>", "#include"),
-        ("#include_next <math.h>", "#include_next"),
-        ("#pragma GCC poison x", "#pragma GCC"),
-        ('_Pragma("GCC poison x")', "_Pragma"),
-        ('void f() { asm(".incbin \\"/etc/passwd\\""); }', "inline assembly"),
-        ("#define A asm\n", "inline assembly"),
-        ("#define P(a, b) a ## b", "##"),
-        ("__attribute__((constructor)) void f() {}", "__attribute__"),
-        ("[[gnu::constructor]] void f() {}", "runs before"),
-        ("int main() { return 0; }", "host code"),
-        ("void f() { kernel<<<1, 2>>>(); }", "host code, <<<...>>>"),
-        ("void f() { cudaMalloc(0, 1); }", "host code"),
-        ('const char* s = R"(text)";', "a raw string"),
+        ("mend_race", ONE_THREAD, "all threads of a block are to take part"),
+        ("mend_mask", ONE_LANE, "all threads of a block are to take part"),
+        ("mend_mask", THROUGH_SHARED_MEMORY, "it uses shared memory, which this exercise does without"),
+        ("mend_alignment", SCALAR, "in accesses of 16 bytes"),
     ],
 )
-def test_what_is_no_kernel_is_refused_before_it_is_compiled(text, what):
-    assert what in refusal(text)
-    judgement = judge(MASK, f"{MASK.solution}\n{text}", Sandbox.unconfined())
-    assert judgement.score == 0 and what.removeprefix("line 2: ") in judgement.failure
+def test_a_kernel_works_as_the_exercise_teaches(name, text, lacking):
+    judgement = judge(find_exercise(name), text, Sandbox.unconfined(), 5)
+    assert judgement.score == 0 and not judgement.hints
+    for case in judgement.cases:
+        assert case.verdict.message.startswith("its results are right, but ") and lacking in case.verdict.message, case
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "// #include <cstdlib>: asm, main, <<<1, 2>>>",
-        '/* #include "x" */',
-        "#include <cuda_runtime.h>\n#include <cassert>",
-        "#pragma unroll 4",
-        "#define TILE 16",
-        "#if TILE == 16\n#else\n#endif",
-        "int domain = 1'000'000;",
-        'void f() { printf("# %d << <<< asm", 1); }',
-    ],
-)
-def test_what_kernels_may_hold_is_not_refused(text):
-    assert refusal(text) == ""
+PEELED = """
+extern "C" __global__ void __launch_bounds__(64)
+relu_backward(const float* x, const float* dy, float* dx, int columns) {
+    const int t = threadIdx.x, start = blockIdx.x * columns;
+    const int head = (4 - start % 4) % 4, fours = (columns - head) / 4;
+    if (t < head) dx[start + t] = x[start + t] > 0.0f ? dy[start + t] : 0.0f;
+    for (int i = t; i < fours; i += 64) {
+        const int at = start + head + 4 * i;
+        const float4 a = *(const float4*)(x + at), b = *(const float4*)(dy + at);
+        *(float4*)(dx + at) = make_float4(a.x > 0 ? b.x : 0, a.y > 0 ? b.y : 0, a.z > 0 ? b.z : 0, a.w > 0 ? b.w : 0);
+    }
+    const int c = head + 4 * fours + t;
+    if (c < columns) dx[start + c] = x[start + c] > 0.0f ? dy[start + c] : 0.0f;
+}
+"""
+BY_SHUFFLES = """
+__device__ float joined(float value, bool is_sum) {
+    for (int bits = 16; bits > 0; bits /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, value, bits);
+        value = is_sum ? value + other : fmaxf(value, other);
+    }
+    return value;
+}
+extern "C" __global__ void __launch_bounds__(128) softmax(const float* x, float* y, int columns) {
+    __shared__ float largests[4], sums[4];
+    const int t = threadIdx.x;
+    const float* row = x + blockIdx.x * columns;
+    float largest = -INFINITY, sum = 0.0f;
+    for (int c = t; c < columns; c += 128) largest = fmaxf(largest, row[c]);
+    largest = joined(largest, false);
+    if (t % 32 == 0) largests[t / 32] = largest;
+    __syncthreads();
+    largest = fmaxf(fmaxf(largests[0], largests[1]), fmaxf(largests[2], largests[3]));
+    for (int c = t; c < columns; c += 128) sum += expf(row[c] - largest);
+    sum = joined(sum, true);
+    if (t % 32 == 0) sums[t / 32] = sum;
+    __syncthreads();
+    sum = sums[0] + sums[1] + sums[2] + sums[3];
+    for (int c = t; c < columns; c += 128) y[blockIdx.x * columns + c] = expf(row[c] - largest) / sum;
+}
+"""
 
+
+@needs_compiler
+@pytest.mark.parametrize("name, text", [("mend_alignment", PEELED), ("mend_race", BY_SHUFFLES)])
+def test_another_way_is_right_as_well(name, text):
+    for seed in (5, 6):
+        judgement = judge(find_exercise(name), text, Sandbox.unconfined(), seed)
+        assert judgement.is_full, judgement
+
+
+# ---- what is there to be found ---------------------------------------------------------------------------------------
 
 LOOK = r"""
 extern "C" int access(const char*, int);
@@ -193,7 +259,10 @@ extern "C" __global__ void average_pool(const float* x, float* y, int planes, in
 
 
 @needs_compiler
-def test_the_simulator_is_all_that_is_there_of_the_package(sandbox):
+def test_the_simulator_is_all_that_is_there_of_the_package(sandbox, monkeypatch):
+    """Were a text to have a name for the C library after all."""
+    monkeypatch.setattr("minitorch_cv.course.judge.refusal", lambda text: "")
+    monkeypatch.setattr("minitorch_cv.course.judge.confined", lambda text, kernels: text)
     if sandbox.strength is not Strength.BUBBLEWRAP:
         pytest.skip("files are hidden by bubblewrap alone")
     judgement = judge(MASK, LOOK.replace("THIS", __file__), sandbox, 7, LIMITS)
@@ -242,6 +311,29 @@ def test_without_a_compiler_grading_is_refused(monkeypatch):
     monkeypatch.setattr("minitorch_cv.course.language.compiler", _no_compiler)
     with pytest.raises(NotStarted, match="needs a C\\+\\+ compiler"):
         judge(MASK, MASK.solution, Sandbox.unconfined())
+
+
+def test_without_a_compiler_the_other_exercises_are_graded_and_nothing_is_kept(monkeypatch, sandbox, tmp_path):
+    other = find_exercise("receptive_field")
+    _, teacher = release(tmp_path / "course", [MASK, other], "tests", seed=11)
+    (tmp_path / "ada").mkdir()
+    for exercise in (MASK, other):
+        (tmp_path / "ada" / exercise.file).write_text(exercise.solution, encoding="utf-8")
+
+    def graded():
+        [one] = grade(teacher, [tmp_path / "ada"], tmp_path / "results", 1, sandbox)
+        return one
+
+    with monkeypatch.context() as without:
+        without.setattr("minitorch_cv.course.language.compiler", _no_compiler)
+        first = graded()
+    by_name = {result.exercise: result for result in first.result.exercises}
+    assert by_name["receptive_field"].status == "full"
+    assert by_name["mend_mask"].message.startswith("Not graded, by no fault of the file: the simulator of CUDA kernels")
+    if not CUDA.missing():
+        again = graded()
+        assert again.fresh and all(result.status == "full" for result in again.result.exercises)
+        assert not graded().fresh
 
 
 def _no_compiler():

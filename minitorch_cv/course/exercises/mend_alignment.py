@@ -54,6 +54,20 @@ def draw(rng):
         yield Launch("relu_backward", (rows,), (64,), [x.copy(), dy.copy(), dx, columns], expected={"dx": expected})
 
 
+def lacks(launch, counts):
+    """Rows that begin at a multiple of 16 bytes are read and written by float4, but for their last numbers."""
+    rows, columns = launch.arguments[0].shape
+    aligned = sum(row * columns % 4 == 0 for row in range(rows))
+    by_fours, one_by_one = -(-(columns // 4) // 32) + 1, -(-columns // 32)
+    most = 3 * (aligned * by_fours + (rows - aligned) * one_by_one)
+    if (requests := counts.global_loads + counts.global_stores) > most:
+        return (
+            f"its warps request memory {requests} times; {most} are enough where each row that begins at a multiple of "
+            "16 bytes is taken by float4, in accesses of 16 bytes"
+        )
+    return ""
+
+
 about = About(
     lesson="08_kernels",
     source="CUDA C++ Programming Guide, section on device memory accesses",
@@ -63,7 +77,7 @@ about = About(
     language="cuda",
     imports=(),
 )
-checks = [Kernel("relu_backward", draw)]
+checks = [Kernel("relu_backward", draw, lacks=lacks)]
 mistakes = [
     Mistake(
         "multiple of 8 bytes",

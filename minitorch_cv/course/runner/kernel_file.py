@@ -31,7 +31,9 @@ class KernelFile:
 
         self.path = Path(path)
         try:
-            self.modules = {order: WatchedModule(self.path, order=order) for order in ORDERS}
+            # Without the line's own text, under which a mark would stand: the words in it were made longer.
+            options = ("-fno-diagnostics-show-caret",)
+            self.modules = {order: WatchedModule(self.path, options, order) for order in ORDERS}
         except RuntimeError as error:
             # Not where it lies: in the student's folder the file has another one around it.
             text = str(error).replace(f"{self.path.resolve()}", self.path.name)
