@@ -33,8 +33,8 @@ def script(exercise: Exercise, code: str) -> str:
         return f"{commented(statement, CUDA.comment)}\n\n{code}"
     if any(isinstance(check, (Gradient, Derivation)) for check in exercise.checks):
         facts.append(
-            f"The last case of a gradient is large: {LARGE_SECONDS:.0f} s are plenty for a derived one, and too few for "
-            "differences of the forward."
+            f"The last case of a gradient is large: {LARGE_SECONDS:.0f} s are plenty for a derived one, "
+            "and too few for differences of the forward."
         )
     if about.imports:
         facts.append(f"To be solved with {' and '.join(about.imports)} alone.")
