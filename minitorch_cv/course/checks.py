@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, is_same, kind
+from minitorch_cv.course.sandbox import Ended
 from minitorch_cv.course.student import Failed, StudentModule
 
 if TYPE_CHECKING:
     from minitorch_cv.checks.derivation import DerivationReport
 
 REJECTS_RIGHT = "it rejects one that is right"
+
+LARGE_SECONDS = 3.0
+"""For a large case: a derived gradient takes milliseconds, and differences of the forward take minutes."""
 
 Draw = Callable[[np.random.Generator], Iterable[tuple]]
 
@@ -183,12 +187,14 @@ class Gradient(Check):
     of: the name of the forward, which the student is given. Inputs that have no gradient here (a noise, a mask) stand
     last; the reference leaves theirs out. The gradients are the reference's own, which the tests hold to differences of
     the forward; a wrong one is diagnosed as by `minitorch_cv.check_gradient`. wrt: the names of the inputs whose
-    gradients the backward returns, where these are not the first ones.
+    gradients the backward returns, where these are not the first ones. large: draws the inputs of the last case, so
+    many that differences of the forward do not get done; judged by the reference's gradients alone.
     """
 
     function: str
     of: str
     draw: Draw
+    large: Draw
     share: float = 1.0
     tolerance: float = RELATIVE_TOLERANCE
     wrt: tuple[str, ...] | None = None
@@ -212,12 +218,12 @@ class Gradient(Check):
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
         forward, backward = getattr(reference, self.of), getattr(reference, self.function)
-        for inputs in self.draw(rng):
-            y = np.asarray(forward(*_copied(inputs)))
-            dy = rng.standard_normal(y.shape) + 0.1  # nothing hides in a mean of zero
-            yield _GradientCase(
-                describe(forward, inputs), self, tuple(inputs), dy if y.ndim else dy[()], forward, backward
-            )
+        for kind_of_case, draw in ((_GradientCase, self.draw), (_LargeGradientCase, self.large)):
+            for inputs in draw(rng):
+                y = np.asarray(forward(*_copied(inputs)))
+                dy = rng.standard_normal(y.shape) + 0.1  # nothing hides in a mean of zero
+                name = describe(forward, inputs)
+                yield kind_of_case(name, self, tuple(inputs), dy if y.ndim else dy[()], forward, backward)
 
 
 @dataclass
@@ -245,25 +251,38 @@ class _GradientCase(_ComparedByValue):
         return self.backward(*_copied((self.dy, *self.inputs)))
 
 
+class _LargeGradientCase(_GradientCase):
+    """One that is not diagnosed, which would take differences."""
+
+    def ask(self, module: Module) -> Any:
+        return _asked_in_time(module, self.check.function, self.dy, self.inputs)
+
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        return super().judge(answer, None)
+
+
 @dataclass(eq=False)
 class Derivation(Check):
     """Every line of a derivation is right: `backward(dy, values)` gives a dict with the gradient of each value.
 
     steps: the name of the forward's steps in the module, a dict of functions; see `minitorch_cv.check_derivation`. A
-    line that follows rightly from a wrong one before it counts as right.
+    line that follows rightly from a wrong one before it counts as right. large: as in `Gradient`; there every line is
+    compared with the reference's.
     """
 
     function: str
     steps: str
     draw: Draw
+    large: Draw
     share: float = 1.0
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
-        steps = getattr(reference, self.steps)
-        for inputs in self.draw(rng):
-            seed = int(rng.integers(2**31))
-            shapes = ", ".join(str(value.shape) if isinstance(value, np.ndarray) else repr(value) for value in inputs)
-            yield _DerivationCase(shapes, self, tuple(inputs), steps, seed)
+        steps, backward = getattr(reference, self.steps), getattr(reference, self.function)
+        for kind_of_case, draw in ((_DerivationCase, self.draw), (_LargeDerivationCase, self.large)):
+            for inputs in draw(rng):
+                seed = int(rng.integers(2**31))
+                shapes = ", ".join(str(v.shape) if isinstance(v, np.ndarray) else repr(v) for v in inputs)
+                yield kind_of_case(shapes, self, tuple(inputs), steps, seed, backward)
 
 
 @dataclass
@@ -273,10 +292,16 @@ class _DerivationCase(_ComparedByValue):
     inputs: tuple
     steps: Any
     seed: int
+    backward: Callable
 
     def ask(self, module: Module) -> Any:
+        return getattr(module, self.check.function)(*self.arguments)
+
+    @property
+    def arguments(self) -> tuple:
+        """dy and the values, copied."""
         values = {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in self.derivation.values.items()}
-        return getattr(module, self.check.function)(self.derivation.upstream.copy(), values)
+        return self.derivation.upstream.copy(), values
 
     def judge(self, answer: Any, student: Module | None) -> Verdict:
         from minitorch_cv.checks import CheckError, check_derivation
@@ -304,6 +329,24 @@ class _DerivationCase(_ComparedByValue):
         from minitorch_cv.checks.forward_pass import forward_pass_of
 
         return DerivationValues(forward_pass_of(self.steps), self.inputs, self.seed)
+
+
+class _LargeDerivationCase(_DerivationCase):
+    """One whose lines are compared with the reference's: a line after a wrong one is wrong."""
+
+    def ask(self, module: Module) -> Any:
+        return _asked_in_time(module, self.check.function, *self.arguments)
+
+    def judge(self, answer: Any, student: Module | None) -> Verdict:
+        if not isinstance(answer, dict):
+            return Verdict(0.0, f"expected a dict; it is {kind(answer)}")
+        problems = {line: difference(answer.get(line), value) for line, value in self.expected.items()}
+        wrong = [f"{line}: {problem}" for line, problem in problems.items() if problem]
+        return Verdict(1 - len(wrong) / len(problems), "\n".join(wrong))
+
+    @cached_property
+    def expected(self) -> dict[str, Any]:
+        return self.backward(*self.arguments)
 
 
 @dataclass(eq=False)
@@ -377,6 +420,28 @@ def _is_earned(report: DerivationReport, line: str) -> bool:
     if entry.given is None or entry.expected is None or entry.hypotheses[0].kind != "inherited":
         return False
     return bool(np.linalg.norm(entry.given) > 1e-3 * np.linalg.norm(np.nan_to_num(entry.expected)))
+
+
+def _asked_in_time(module: Module, function: str, dy: Any, inputs: Any) -> Any:
+    """The answer to a large case. inputs: those of a gradient, or a derivation's values by name.
+
+    Raises Ended with a message of its own where time runs out.
+    """
+    asked = getattr(module, function)
+    arguments = (dy, inputs) if isinstance(inputs, dict) else _copied((dy, *inputs))
+    if not isinstance(module, StudentModule):
+        return asked(*arguments)
+    try:
+        return asked(*arguments, seconds=LARGE_SECONDS)
+    except Ended as ended:
+        if ended.ending.reason != "time":
+            raise
+        entries = sum(np.size(value) for value in (inputs.values() if isinstance(inputs, dict) else inputs))
+        told = (
+            f"this case is large: {LARGE_SECONDS:.0f} s were not enough for its {entries:,} entries. "
+            "A derived gradient needs no differences of the forward. Is there a loop over entries?"
+        )
+        raise Ended(ended.ending._replace(student=told)) from None
 
 
 def _copied(arguments: Iterable[Any]) -> list[Any]:

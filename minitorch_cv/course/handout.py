@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minitorch_cv._files import written_whole
 from minitorch_cv.course.cells import commented
+from minitorch_cv.course.checks import LARGE_SECONDS, Derivation, Gradient
 from minitorch_cv.course.exercise import Exercise
 from minitorch_cv.course.language import CUDA, PYTHON
 
@@ -30,6 +31,11 @@ def script(exercise: Exercise, code: str) -> str:
         facts.append(f"Check it: minitorch-cv course check {exercise.name}")
         statement = "\n\n".join([f"{exercise.title}.", exercise.statement, "\n".join(facts)])
         return f"{commented(statement, CUDA.comment)}\n\n{code}"
+    if any(isinstance(check, (Gradient, Derivation)) for check in exercise.checks):
+        facts.append(
+            f"The last case of a gradient is large: {LARGE_SECONDS:.0f} s are plenty for a derived one, "
+            "and too few for differences of the forward."
+        )
     if about.imports:
         facts.append(f"To be solved with {' and '.join(about.imports)} alone.")
     statement = f"# {exercise.title}\n\n{exercise.statement}\n\n" + "\n".join(facts)

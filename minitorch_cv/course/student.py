@@ -106,8 +106,8 @@ class StudentModule:
         if name.startswith("_"):
             raise AttributeError(name)
 
-        def call(*arguments: Any) -> Any:
-            return self._conversation.ask({"call": name, "arguments": list(arguments)})
+        def call(*arguments: Any, seconds: float | None = None) -> Any:
+            return self._conversation.ask({"call": name, "arguments": list(arguments)}, seconds)
 
         call.__name__ = call.__qualname__ = name
         if callable(own := getattr(self._reference, name, None)):

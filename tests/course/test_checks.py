@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from minitorch_cv.course.answers import difference
 from minitorch_cv.course.checks import Derivation, FindsFaults, Gradient
 from minitorch_cv.course.exercise import find_exercise
+from minitorch_cv.course.judge import judge
+from minitorch_cv.course.sandbox import Sandbox
 
 
 def judged(exercise, check, function):
@@ -25,9 +28,9 @@ def derived(change, exercise="wgan_gp_penalty"):
     return lambda dy, values: {name: change(name, value) for name, value in backward(dy, values).items()}
 
 
-def test_lines_after_a_wrong_one_count_as_right():
+def test_lines_after_a_wrong_one_count_as_right_where_differences_tell():
     credit, message = judged("wgan_gp_penalty", Derivation, derived(lambda name, value: 2 * value))
-    assert credit == pytest.approx(7 / 8)
+    assert credit == pytest.approx(3 / 4 * 7 / 8)  # of three small cases and a large one
     assert message.startswith("the first wrong line is dr")
 
 
@@ -56,3 +59,18 @@ def test_counting_the_calls_finds_no_faults():
     calls = iter(range(1000))
     credit, _ = judged("find_faults_batch_norm", FindsFaults, lambda forward, backward: next(calls) % 2 == 0)
     assert credit <= 0.5
+
+
+def test_a_large_case_runs_out_of_time_and_loses_nothing_but_itself():
+    exercise = find_exercise("simple_loss_gradient")
+    slow = exercise.solution.replace("    dsaid =", "    while x_0.size > 10_000:\n        pass\n    dsaid =")
+    judgement = judge(exercise, slow, Sandbox.unconfined())
+    *small, large = [case.verdict for case in judgement.cases]
+    assert all(verdict.credit == 1 for verdict in small)
+    assert large.credit == 0 and large.message.startswith("this case is large: 3 s were not enough for its 92,430")
+
+
+def test_float32_is_refused_by_its_name():
+    exact = np.array([0.5, 1.0])
+    assert difference(exact.astype(np.float32), exact) == "it is float32: compute in float64"
+    assert not difference(exact, exact)

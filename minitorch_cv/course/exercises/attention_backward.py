@@ -58,6 +58,11 @@ def draw(rng):
         yield 1.5 * rng.standard_normal((N, L, E)), rng.standard_normal((N, S, E)), rng.standard_normal((N, S, D))
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield rng.standard_normal((6, 70, 30)), rng.standard_normal((6, 80, 30)), rng.standard_normal((6, 80, 40))
+
+
 about = About(
     lesson="05_diffusion",
     source="Vaswani et al. 2017, arXiv:1706.03762, equation 1; Ho, Jain and Abbeel 2020, arXiv:2006.11239, appendix B",
@@ -65,7 +70,7 @@ about = About(
     points=6,
     difficulty=3,
 )
-checks = [Gradient("attention_backward", "attention", draw)]
+checks = [Gradient("attention_backward", "attention", draw, draw_many)]
 mistakes = [
     Mistake(
         "the softmax entry by entry",

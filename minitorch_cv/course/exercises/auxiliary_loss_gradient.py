@@ -74,6 +74,13 @@ def draw(rng):
         yield x, rng.integers(0, K, N), *matrices, training
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    shapes = (40, 200), (150, 200), (120, 150), (10, 120), (10, 150)
+    x, *matrices = (rng.standard_normal(shape) / 5 for shape in shapes)
+    yield x, rng.integers(0, 10, 40), *matrices, True
+
+
 about = About(
     lesson="03_inception",
     source="Szegedy et al. 2014, arXiv:1409.4842, section 5",
@@ -81,7 +88,7 @@ about = About(
     points=4,
     difficulty=2,
 )
-checks = [Gradient("loss_backward", "loss", draw, wrt=("W1", "W2", "V", "A"))]
+checks = [Gradient("loss_backward", "loss", draw, draw_many, wrt=("W1", "W2", "V", "A"))]
 mistakes = [
     Mistake(
         "the head does not reach down",

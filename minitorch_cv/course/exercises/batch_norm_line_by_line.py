@@ -61,6 +61,11 @@ def draw(rng):
         yield x, rng.uniform(0.5, 2, C), rng.standard_normal(C)
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield 2 * rng.standard_normal((400, 150)), rng.uniform(0.5, 2, 150), rng.standard_normal(150)
+
+
 about = About(
     lesson="04_resnet",
     source="Ioffe and Szegedy 2015, arXiv:1502.03167, section 3",
@@ -68,7 +73,7 @@ about = About(
     points=6,
     difficulty=3,
 )
-checks = [Derivation("backward", "steps", draw)]
+checks = [Derivation("backward", "steps", draw, draw_many)]
 mistakes = [
     Mistake(
         "the variance's power",

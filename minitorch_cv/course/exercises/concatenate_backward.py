@@ -80,6 +80,16 @@ def draw(rng):
         yield x, rng.standard_normal((O1, C)), rng.standard_normal((O2, C)), rng.standard_normal((O3, O2))
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield (
+        rng.standard_normal((4, 16, 30, 31)),
+        rng.standard_normal((8, 16)),
+        rng.standard_normal((6, 16)),
+        rng.standard_normal((7, 6)),
+    )
+
+
 about = About(
     lesson="03_inception",
     source="Szegedy et al. 2014, arXiv:1409.4842, figure 2",
@@ -87,7 +97,7 @@ about = About(
     points=4,
     difficulty=2,
 )
-checks = [Values("concatenate_backward", draw_parts), Gradient("module_backward", "module", draw, share=2)]
+checks = [Values("concatenate_backward", draw_parts), Gradient("module_backward", "module", draw, draw_many, share=2)]
 mistakes = [
     Mistake(
         "equal parts",

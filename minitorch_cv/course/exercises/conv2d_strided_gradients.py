@@ -63,6 +63,18 @@ def draw(rng):
         yield x, weight, rng.standard_normal(O), stride, padding, dilation
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield (
+        rng.standard_normal((4, 6, 48, 50)),
+        rng.standard_normal((8, 6, 5, 5)),
+        rng.standard_normal(8),
+        (2, 3),
+        (2, 1),
+        1,
+    )
+
+
 about = About(
     lesson="01_alexnet",
     source="Krizhevsky, Sutskever and Hinton 2012, section 3.5; section 6 of 00_backprop",
@@ -70,7 +82,7 @@ about = About(
     points=6,
     difficulty=3,
 )
-checks = [Gradient("conv2d_backward", "conv2d", draw)]
+checks = [Gradient("conv2d_backward", "conv2d", draw, draw_many)]
 mistakes = [
     Mistake(
         "overwritten",

@@ -50,6 +50,11 @@ def draw(rng):
     yield rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((3, 3, 3, 3)), rng.standard_normal(3), 1
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield rng.standard_normal((2, 32, 8, 9)), rng.standard_normal((64, 32, 3, 3)), rng.standard_normal(64), 1
+
+
 about = About(
     lesson="01_alexnet",
     source="LeCun et al. 1989; section 6 of 00_backprop",
@@ -57,7 +62,7 @@ about = About(
     points=4,
     difficulty=2,
 )
-checks = [Gradient("conv2d_weight_gradient", "conv2d", draw, wrt=("weight", "bias"))]
+checks = [Gradient("conv2d_weight_gradient", "conv2d", draw, draw_many, wrt=("weight", "bias"))]
 mistakes = [
     Mistake(
         "the kernel flipped",

@@ -80,6 +80,16 @@ def draw_hinge(rng):
         yield away_from_one(rng, 1, M), away_from_one(rng, -1, N)
 
 
+def draw_many_smoothed(rng):
+    """So many entries that differences take minutes."""
+    yield 2 * rng.standard_normal(30_000), 2 * rng.standard_normal(40_000), 0.1
+
+
+def draw_many_marks(rng):
+    """The same for the hinge."""
+    yield away_from_one(rng, 1, 30_000), away_from_one(rng, -1, 40_000)
+
+
 about = About(
     lesson="07_gan",
     source="Salimans et al. 2016, arXiv:1606.03498, section 3.4; Lim and Ye 2017, arXiv:1705.02894",
@@ -88,8 +98,8 @@ about = About(
     difficulty=1,
 )
 checks = [
-    Gradient("smoothed_loss_backward", "smoothed_loss", draw_smoothed),
-    Gradient("hinge_loss_backward", "hinge_loss", draw_hinge),
+    Gradient("smoothed_loss_backward", "smoothed_loss", draw_smoothed, draw_many_smoothed),
+    Gradient("hinge_loss_backward", "hinge_loss", draw_hinge, draw_many_marks),
 ]
 mistakes = [
     Mistake(

@@ -74,6 +74,13 @@ def draw(rng):
         yield rng.standard_normal((N, d)), A, l, rng.standard_normal((N, J)), D, c, g
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    A, D = rng.standard_normal((10, 60)) / 5, rng.standard_normal((60, 10)) / 5
+    l, g, c = rng.uniform(-1, 1, 10), rng.uniform(-1, 1, 1), rng.standard_normal(60)
+    yield rng.standard_normal((800, 60)), A, l, rng.standard_normal((800, 10)), D, c, g
+
+
 about = About(
     lesson="06_vae",
     source="Kingma and Welling 2013, arXiv:1312.6114, equation 10; Tipping and Bishop 1999",
@@ -81,7 +88,7 @@ about = About(
     points=7,
     difficulty=3,
 )
-checks = [Derivation("backward", "steps", draw)]
+checks = [Derivation("backward", "steps", draw, draw_many)]
 mistakes = [
     Mistake(
         "the target forgotten",

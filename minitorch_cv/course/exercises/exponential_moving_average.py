@@ -55,8 +55,8 @@ from minitorch_cv.course.exercise import About, Mistake
 
 def draw(rng):
     """Few steps and more, short memories and long."""
-    for decay in (0.5, 0.9, 0.99, float(rng.uniform(0.2, 0.95))):
-        yield int(rng.integers(3, 25)), decay
+    for low, high in ((0.4, 0.6), (0.85, 0.95), (0.98, 0.995), (0.2, 0.95)):
+        yield int(rng.integers(3, 25)), float(rng.uniform(low, high))
 
 
 about = About(

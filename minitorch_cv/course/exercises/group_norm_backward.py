@@ -60,6 +60,11 @@ def draw(rng):
         yield x, *rng.standard_normal((2, groups * channels)), groups
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield 2 * rng.standard_normal((6, 12, 32, 33)), rng.standard_normal(12), rng.standard_normal(12), 3
+
+
 about = About(
     lesson="05_diffusion",
     source="Wu and He 2018, arXiv:1803.08494, section 3.1",
@@ -67,7 +72,7 @@ about = About(
     points=5,
     difficulty=3,
 )
-checks = [Gradient("group_norm_backward", "group_norm", draw)]
+checks = [Gradient("group_norm_backward", "group_norm", draw, draw_many)]
 mistakes = [
     Mistake(
         "the weight drawn out",

@@ -51,6 +51,12 @@ def draw(rng):
         yield mu, rng.uniform(-2, 1.5, (N, J)), m, rng.uniform(-2, 1.5, (N, J))
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    mu, l, m, k = rng.standard_normal((4, 800, 25))
+    yield mu, l, m, k
+
+
 about = About(
     lesson="06_vae",
     source="Kingma and Welling 2013, arXiv:1312.6114, appendix B",
@@ -58,7 +64,7 @@ about = About(
     points=4,
     difficulty=2,
 )
-checks = [Values("kl", draw), Gradient("kl_backward", "kl", draw)]
+checks = [Values("kl", draw), Gradient("kl_backward", "kl", draw, draw_many)]
 mistakes = [
     Mistake(
         "the half forgotten",

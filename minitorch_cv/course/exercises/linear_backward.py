@@ -47,6 +47,11 @@ def draw(rng):
     yield rng.standard_normal((3, 1, 3)), rng.standard_normal((3, 3)), rng.standard_normal(3)
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield rng.standard_normal((300, 200)), rng.standard_normal((150, 200)), rng.standard_normal(150)
+
+
 about = About(
     lesson="00_backprop",
     source="Rumelhart, Hinton and Williams 1986",
@@ -54,7 +59,7 @@ about = About(
     points=2,
     difficulty=1,
 )
-checks = [Gradient("linear_backward", "linear", draw)]
+checks = [Gradient("linear_backward", "linear", draw, draw_many)]
 mistakes = [
     Mistake(
         "the bias's mean",

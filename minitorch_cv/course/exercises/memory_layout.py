@@ -64,14 +64,14 @@ def draw_strides(rng):
 def draw(rng):
     """Both usual layouts, a window as wide as the image, one as large as it, one row; other orders; views with gaps."""
     for order, fill in (("NCHW", 0), ("NHWC", 0), ("NHWC", 1), ("NCHW", 1), ("NCHW", 2), ("NHCW", 0), ("NWHC", 0)):
-        N, C, H, W = (int(n) for n in rng.permutation(np.arange(4, 12))[:4])
-        window = [int(n) for n in rng.integers(2, 4, 2)]
+        N, C, H, W = (int(n) for n in rng.permutation(np.arange(5, 13))[:4])
+        window = [int(n) for n in rng.integers(2, 5, 2)]
         window[2 - fill :] = (H, W)[2 - fill :]
         yield C, tuple(window), strides((N, C, H, W), order, 4), 4
     whole = strides((2, 12, 9, 7), "NHWC", 8)
-    yield int(rng.integers(3, 8)), (2, 3), whole, 8  # some of the channels
+    yield int(rng.integers(3, 8)), (2, int(rng.integers(3, 6))), whole, 8  # some of the channels
     S_N, S_C, S_H, S_W = strides((2, 5, 8, 9), "NCHW", 8)
-    yield 5, (3, int(rng.integers(2, 4))), (S_N, S_C, S_H, 2 * S_W), 8  # every other column
+    yield 5, (int(rng.integers(2, 5)), int(rng.integers(2, 5))), (S_N, S_C, S_H, 2 * S_W), 8  # every other column
 
 
 about = About(

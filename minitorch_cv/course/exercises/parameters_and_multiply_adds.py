@@ -75,9 +75,9 @@ ALEXNET = [
 
 
 def draw(rng):
-    """Two published nets, and nets drawn at random on images that are not square."""
-    yield (3, 224, 224), VGG16
-    yield (3, 224, 224), ALEXNET
+    """Two published nets and nets drawn at random, on images that are not square."""
+    for net in (VGG16, ALEXNET):
+        yield (3, *(int(n) for n in rng.integers(100, 300, 2))), net
     for _ in range(3):
         shape = tuple(int(n) for n in (2 * rng.integers(1, 4), rng.integers(30, 40), rng.integers(40, 60)))
         layers = []

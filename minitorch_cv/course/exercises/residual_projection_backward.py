@@ -63,6 +63,16 @@ def draw(rng):
         yield x, *(rng.standard_normal(shape) for shape in ((hidden, channels, 2, 2), (out, hidden), (out, channels)))
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield (
+        rng.standard_normal((6, 8, 36, 38)),
+        rng.standard_normal((6, 8, 2, 2)),
+        rng.standard_normal((5, 6)),
+        rng.standard_normal((5, 8)),
+    )
+
+
 about = About(
     lesson="04_resnet",
     source="He, Zhang, Ren and Sun 2015, arXiv:1512.03385, equation 2",
@@ -70,7 +80,7 @@ about = About(
     points=5,
     difficulty=3,
 )
-checks = [Gradient("residual_block_backward", "residual_block", draw)]
+checks = [Gradient("residual_block_backward", "residual_block", draw, draw_many)]
 mistakes = [
     Mistake(
         "the shortcut forgotten",

@@ -57,6 +57,16 @@ def draw(rng):
         )
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield (
+        *rng.standard_normal((2, 1500, 30)),
+        rng.standard_normal((30, 30)),
+        rng.standard_normal(30),
+        rng.integers(0, 40, 1500),
+    )
+
+
 about = About(
     lesson="05_diffusion",
     source="Ho, Jain and Abbeel 2020, arXiv:2006.11239, equation 14",
@@ -64,7 +74,7 @@ about = About(
     points=4,
     difficulty=2,
 )
-checks = [Gradient("simple_loss_backward", "simple_loss", draw)]
+checks = [Gradient("simple_loss_backward", "simple_loss", draw, draw_many)]
 mistakes = [
     Mistake(
         "a mean over the numbers too",

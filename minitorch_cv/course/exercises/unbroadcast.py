@@ -66,6 +66,11 @@ def draw_pairs(rng):
         yield rng.standard_normal(a), rng.standard_normal(b)
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield rng.standard_normal((3, 100, 200)), rng.standard_normal((100, 1))
+
+
 about = About(
     lesson="00_backprop",
     source="NumPy's rules of broadcasting",
@@ -73,7 +78,7 @@ about = About(
     points=3,
     difficulty=2,
 )
-checks = [Values("unbroadcast", draw, share=2), Gradient("multiply_backward", "multiply", draw_pairs)]
+checks = [Values("unbroadcast", draw, share=2), Gradient("multiply_backward", "multiply", draw_pairs, draw_many)]
 mistakes = [
     Mistake(
         "averaged",

@@ -49,13 +49,19 @@ def draw(rng):
         yield places[:N], places[N:] + apart
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    x, y = rng.permutation(80_000)[:40_000].reshape(2, 20_000) * 0.1
+    yield x, y
+
+
 about = About(
     lesson="07_gan",
     source="Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875, section 2",
     points=3,
     difficulty=2,
 )
-checks = [Gradient("wasserstein_backward", "wasserstein", draw)]
+checks = [Gradient("wasserstein_backward", "wasserstein", draw, draw_many)]
 mistakes = [
     Mistake(
         "left in the sorted order",

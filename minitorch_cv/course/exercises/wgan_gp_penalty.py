@@ -65,6 +65,16 @@ def draw(rng):
         yield rng.standard_normal((N, d)), rng.standard_normal((h, d)), rng.standard_normal(h), rng.standard_normal(h)
 
 
+def draw_many(rng):
+    """So many entries that differences take minutes."""
+    yield (
+        rng.standard_normal((600, 60)),
+        rng.standard_normal((50, 60)) / 5,
+        rng.standard_normal(50),
+        rng.standard_normal(50),
+    )
+
+
 about = About(
     lesson="07_gan",
     source="Gulrajani et al. 2017, arXiv:1704.00028, equation 3",
@@ -72,7 +82,7 @@ about = About(
     points=8,
     difficulty=4,
 )
-checks = [Derivation("backward", "steps", draw)]
+checks = [Derivation("backward", "steps", draw, draw_many)]
 mistakes = [
     Mistake(
         "W once only",
