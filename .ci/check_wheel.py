@@ -16,10 +16,10 @@ SHIPPED = {
 }
 
 
-def expected() -> set[str]:
-    """The paths inside the wheel that the checkout's files should have."""
+def expected() -> dict[str, Path]:
+    """The checkout's files, by the paths inside the wheel that they should have."""
     return {
-        f"{inside}/{path.relative_to(CHECKOUT / folder).as_posix()}"
+        f"{inside}/{path.relative_to(CHECKOUT / folder).as_posix()}": path
         for folder, (inside, patterns) in SHIPPED.items()
         for pattern in patterns
         for path in (CHECKOUT / folder).glob(pattern)
@@ -28,12 +28,15 @@ def expected() -> set[str]:
 
 def main(wheel: str) -> None:
     """Compares, prints the differences and exits with 1 if there are any."""
+    files = expected()
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
-    for verb, names in (("misses", expected() - found), ("should not hold", found - expected())):
+        changed = {name for name in found & files.keys() if archive.read(name) != files[name].read_bytes()}
+    differences = (("misses", files.keys() - found), ("should not hold", found - files.keys()), ("changes", changed))
+    for verb, names in differences:
         for name in sorted(names):
             print(f"{Path(wheel).name} {verb} {name}")
-    if found != expected():
+    if any(names for _, names in differences):
         sys.exit(1)
     print(f"{Path(wheel).name}: {len(found)} files, {Path(wheel).stat().st_size / 1e6:.2f} MB")
 
