@@ -299,11 +299,8 @@ def test_an_autograder_without_a_wheel_is_refused_before_anything_is_written(tmp
     assert not (tmp_path / "new").exists()
 
 
-def test_gradescope_s_autograder_runs(sandbox, tmp_path):
+def test_gradescope_s_autograder_runs(sandbox, tmp_path, wheel):
     """Its script, in a folder that stands for /autograder, with this machine's sandbox in place of the container's."""
-    wheel = tmp_path / "minitorch_cv-0.1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("minitorch_cv/__init__.py", "")
     arguments = ["course", "release", str(tmp_path), "--exercises", "receptive_field", "--gradescope"]
     assert main([*arguments, "--package", str(wheel)]) == 0
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
