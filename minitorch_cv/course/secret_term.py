@@ -11,7 +11,8 @@ import numpy as np
 class SecretTerm:
     r"""Added to each output of a function, smooth in its inputs, other numbers for each seed.
 
-    y' = y + U s(x_1, x_2, ...) with s = \sum_k <R_k, sin(x_k + 1)>; in a backward dx_k' = dx_k + <dy, U> R_k cos(x_k + 1).
+    y' = y + U s(x_1, x_2, ...),  s = \sum_k <R_k, sin(x_k + 1)>;
+    in a backward  dx_k' = dx_k + <dy, U> R_k cos(x_k + 1).
 
     U is drawn for the shape of y, so that no dy is known along which it vanishes, and R_k for that of x_k. A gradient
     that was wrong stays as wrong as it was, seen against the forward.
