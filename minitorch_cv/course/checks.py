@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minitorch_cv.course.answers import RELATIVE_TOLERANCE, difference, is_same, kind
+from minitorch_cv.course.limited_functions import LimitedFunction
 from minitorch_cv.course.sandbox import Ended
+from minitorch_cv.course.secret_term import SecretTerm
 from minitorch_cv.course.student import Failed, StudentModule
 
 if TYPE_CHECKING:
@@ -358,6 +360,8 @@ class FindsFaults(Check):
     faults: name -> the function that makes a wrong backward of the right one. For each fault the test is asked twice,
     of the fault and of the right backward, in an order that is drawn, and each time in a new process, so that it does
     not pay to count the calls or to remember what came. A test that rejects the right one anywhere earns nothing.
+    secret_term: whether the functions are given with a `SecretTerm`, another each time: the outputs of a right backward
+    that was seen once would be a test otherwise.
     """
 
     function: str
@@ -365,13 +369,21 @@ class FindsFaults(Check):
     backward: str
     faults: dict[str, Callable[[Callable], Callable]]
     share: float = 1.0
+    secret_term: bool = True
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
-        forward, backward = getattr(reference, self.of), getattr(reference, self.backward)
-        for name, fault in self.faults.items():
-            order = [backward]
-            order.insert(int(rng.integers(2)), fault(backward))
-            yield _FaultCase(name, self, forward, backward, order)
+        for name in self.faults:
+            order = ["", name] if rng.integers(2) else [name, ""]
+            yield _FaultCase(name, self, reference.__file__, [(fault, int(rng.integers(2**31))) for fault in order])
+
+    def given(self, reference: Module, name: str, fault: str, seed: int) -> Callable[..., Any]:
+        """What the test is given as its function `name`: right, or with a fault planted in it."""
+        function = getattr(reference, name)
+        function = self.faults[fault](function) if fault else function
+        if not self.secret_term:
+            return function
+        term = SecretTerm(seed)
+        return term.forward(function) if name == self.of else term.backward(function)
 
     def settled(self, verdicts: list[Verdict]) -> list[Verdict]:
         """Nothing is found by a test that rejects what is right."""
@@ -382,19 +394,24 @@ class FindsFaults(Check):
 
 @dataclass
 class _FaultCase(_ComparedByValue):
+    """order: of the two times that the test is asked, the fault, "" where there is none, and the secret term's seed."""
+
     name: str
     check: FindsFaults
-    forward: Callable
-    right: Callable
-    order: list[Callable]
+    file: str
+    order: list[tuple[str, int]]
 
     def ask(self, module: Module) -> Any:
-        return [self._asked(module, backward) for backward in self.order]
+        return [self._asked(module, fault, seed) for fault, seed in self.order]
 
-    def _asked(self, module: Module, backward: Callable) -> Any:
-        test = getattr(module.anew() if isinstance(module, StudentModule) else module, self.check.function)
+    def _asked(self, module: Module, fault: str, seed: int) -> Any:
+        check = self.check
+        test = getattr(module.anew() if isinstance(module, StudentModule) else module, check.function)
         try:
-            return test(self.forward, backward)
+            return test(
+                LimitedFunction(self.file, check.function, check.of, "", seed),
+                LimitedFunction(self.file, check.function, check.backward, fault, seed),
+            )
         except AssertionError:
             return False
         except Failed as failure:
@@ -406,7 +423,7 @@ class _FaultCase(_ComparedByValue):
         for said in answer:
             if not isinstance(said, (bool, np.bool_, type(None))):
                 return Verdict(0.0, f"expected True or False; it is {kind(said)}")
-        accepted = {backward is self.right: said is None or bool(said) for said, backward in zip(answer, self.order)}
+        accepted = {fault == "": said is None or bool(said) for said, (fault, _) in zip(answer, self.order)}
         if not accepted[True]:
             return Verdict(0.0, REJECTS_RIGHT)
         return Verdict(0.0, "it accepts one that is wrong") if accepted[False] else Verdict(1.0)

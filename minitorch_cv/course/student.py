@@ -6,16 +6,15 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
+from minitorch_cv.course.limited_functions import LimitedFunction, NotCalled
 from minitorch_cv.course.runner.message import MessageError, pack, unpack
 
 MOST_TEXT = 2_000
 """Characters of what an exception says. The process keeps to it; code in it may not."""
 
 
-MOST_CALLS, MOST_NUMBERS = 20_000, 4_096
-"""Calls of our functions in one answer, and numbers among the arguments of each: they run here, without limits."""
+MOST_CALLS = 20_000
+"""Of our functions, in one answer."""
 
 
 class Pipe(Protocol):
@@ -56,11 +55,11 @@ class Conversation:
 
     def ask(self, request: dict[str, Any], seconds: float | None = None) -> Any:
         """The answer to a request. seconds: in which it must come, if not in those that the process was given."""
-        functions: list[Callable] = []
+        functions: list[LimitedFunction] = []
         self._pipe.write(pack(request, functions))
         return self.answer(functions, seconds)
 
-    def answer(self, functions: Sequence[Callable] = (), seconds: float | None = None) -> Any:
+    def answer(self, functions: Sequence[LimitedFunction] = (), seconds: float | None = None) -> Any:
         """The next answer. functions: those of ours that the process may call before it answers."""
         for _ in range(MOST_CALLS):
             answer = unpack(lambda count: self._pipe.read(count, seconds))
@@ -115,20 +114,13 @@ class StudentModule:
         return call
 
 
-def _called(functions: Sequence[Callable], answer: dict[str, Any]) -> dict[str, Any]:
-    """A function of ours, called for the student's code. What it raises goes back in words."""
-    number, arguments = answer["callback"], answer.get("arguments", ())
-    if not isinstance(number, int) or not 0 <= number < len(functions) or not isinstance(arguments, (tuple, list)):
+def _called(functions: Sequence[LimitedFunction], answer: dict[str, Any]) -> dict[str, Any]:
+    """A function of ours, called for the student's code."""
+    number, arguments, named = answer["callback"], answer.get("arguments", ()), answer.get("named", {})
+    is_one = isinstance(number, int) and 0 <= number < len(functions)
+    if not is_one or not isinstance(arguments, (tuple, list)) or not isinstance(named, dict):
         return {"raised": "there is no such function"}
-    for value in arguments:
-        if (
-            not isinstance(value, (np.ndarray, np.number, bool, int, float))
-            or np.asarray(value).dtype.kind not in "biuf"
-        ):
-            return {"raised": f"expected arrays of numbers; came a {type(value).__name__}"}
-    if (count := sum(np.size(value) for value in arguments)) > MOST_NUMBERS:
-        return {"raised": f"expected at most {MOST_NUMBERS:,} numbers in all; came {count:,}: smaller arrays will do"}
     try:
-        return {"value": functions[number](*arguments)}
-    except Exception as error:
-        return {"raised": f"{type(error).__name__}: {error}"}
+        return {"value": functions[number].apart(tuple(arguments), named)}
+    except NotCalled as reason:
+        return {"raised": str(reason)}

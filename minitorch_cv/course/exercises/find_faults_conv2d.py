@@ -68,7 +68,12 @@ def forward(x, weight, bias, stride, padding):
     return np.einsum("ncpqij,ocij->nopq", windows, weight) + bias[:, None, None]
 
 
-def backward(dy, x, weight, bias, stride, padding, overwrite=False, step=None, shift=(0, 0)):
+def backward(dy, x, weight, bias, stride, padding):
+    """Its gradients."""
+    return _backward(dy, x, weight, bias, stride, padding)
+
+
+def _backward(dy, x, weight, bias, stride, padding, overwrite=False, step=None, shift=(0, 0)):
     """Its gradients; or those of somebody who overwrites, takes another stride for dx, or is off by some pixels."""
     (H, W), (kh, kw) = x.shape[2:], weight.shape[2:]
     frame = ((0, 0), (0, 0), (padding, padding), (padding, padding))
@@ -86,7 +91,7 @@ def backward(dy, x, weight, bias, stride, padding, overwrite=False, step=None, s
 
 def _with(**changes):
     """A backward that goes another way."""
-    return lambda right: lambda *arguments: backward(*arguments, **changes)
+    return lambda right: lambda *arguments: _backward(*arguments, **changes)
 
 
 def _changed(change):
@@ -106,7 +111,7 @@ def _turned(right):
 
 def _off_where_rows_are_left_over(dy, x, weight, bias, stride, padding):
     over = (x.shape[2] + 2 * padding - weight.shape[2]) % stride, (x.shape[3] + 2 * padding - weight.shape[3]) % stride
-    return backward(dy, x, weight, bias, stride, padding, shift=over)
+    return _backward(dy, x, weight, bias, stride, padding, shift=over)
 
 
 def _uncropped(dx, dw, db, dy, x, weight, bias, stride, padding):

@@ -53,8 +53,8 @@ class Channel:
     def _function(self, number: int) -> Callable[..., Any]:
         """A function of the judge's: to call it is to ask for it."""
 
-        def call(*args: Any) -> Any:
-            self.send({"callback": number, "arguments": args})
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.send({"callback": number, "arguments": arguments, "named": named})
             answer = self.receive()
             if "raised" in answer:
                 raise ValueError(answer["raised"])
