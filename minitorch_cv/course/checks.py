@@ -27,7 +27,7 @@ from minitorch_cv.course.student import Failed, StudentModule
 if TYPE_CHECKING:
     from minitorch_cv.checks.derivation import DerivationReport
 
-REJECTS_RIGHT = "it rejects one that is right"
+REJECTS_RIGHT = "it rejects one that is right, and so what it rejects counts for nothing"
 
 LARGE_SECONDS = 3.0
 """For a large case: a derived gradient takes milliseconds, and differences of the forward take minutes."""
@@ -372,9 +372,10 @@ class FindsFaults(Check):
     secret_term: bool = True
 
     def cases(self, reference: Module, rng: np.random.Generator) -> Iterator[Case]:
-        for name in self.faults:
+        for number, name in enumerate(self.faults, 1):
             order = ["", name] if rng.integers(2) else [name, ""]
-            yield _FaultCase(name, self, reference.__file__, [(fault, int(rng.integers(2**31))) for fault in order])
+            title = f"fault {number} of {len(self.faults)}"  # its name would be half of the answer
+            yield _FaultCase(title, self, reference.__file__, [(fault, int(rng.integers(2**31))) for fault in order])
 
     def given(self, reference: Module, name: str, fault: str, seed: int) -> Callable[..., Any]:
         """What the test is given as its function `name`: right, or with a fault planted in it."""

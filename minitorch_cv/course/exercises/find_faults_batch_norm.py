@@ -15,6 +15,10 @@ zeros passes them, and so does one that treats mean or variance as constants: wh
 there? And one may be wrong in one place only: for some shapes, in one entry, in one of the three gradients.
 
 By differences: $\langle dy,\ y(x + h e_i) - y(x - h e_i) \rangle / 2h$ is to be the entry $i$ of $dx$, and so on.
+
+To `forward` a smooth function of the inputs is added that you are not told, another one each time, and to `backward`
+its gradient: the question is whether `backward` is the gradient of the `forward` that you are given. A formula from a
+book answers another one.
 """
 
 # %% student

@@ -20,6 +20,9 @@ turned, where the stride divides and no row is left over. A test that is only ru
 Choose sizes that are special in nothing.
 
 Your test is given functions that are right and functions with a fault, and is not told which.
+To `forward` a smooth function of the inputs is added that you are not told, another one each time, and to `backward`
+its gradient: the question is whether `backward` is the gradient of the `forward` that you are given. A formula from a
+book answers another one.
 """
 
 # %% student

@@ -10,6 +10,10 @@ $$
 
 It is given functions that are right and functions with a fault planted in them, and you are not told which. A test
 that takes `dY` as all ones, or looks at one entry, or forgets one of the three gradients, lets faults pass.
+
+To `forward` a smooth function of the inputs is added that you are not told, another one each time, and to `backward`
+its gradient: the question is whether `backward` is the gradient of the `forward` that you are given. A formula from a
+book answers another one.
 """
 
 # %% student

@@ -15,6 +15,9 @@ shapes; equal logits hide what depends on y; and logits near zero never overflow
 hundreds: there the right gradient is still a number.
 
 Your test is given functions that are right and functions with a fault, and is not told which.
+To `forward` a smooth function of the inputs is added that you are not told, another one each time, and to `backward`
+its gradient: the question is whether `backward` is the gradient of the `forward` that you are given. A formula from a
+book answers another one.
 """
 
 # %% student
