@@ -7,12 +7,15 @@ from __future__ import annotations
 import atexit
 import inspect
 import multiprocessing
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -78,7 +81,9 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other,), daemon=True)
-        self._process.start()
+        # A new process runs the program of the old one again, which may be anybody's script: this one needs none of it.
+        with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            self._process.start()
         other.close()
         self._pipe.recv()  # it is there: what it takes to start counts for no call
 

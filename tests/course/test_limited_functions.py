@@ -1,6 +1,8 @@
 """Functions that a student's test is given: bounded, silent on what stands behind them, of no use in a table."""
 
 import inspect
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -52,6 +54,20 @@ def test_errors_do_not_tell_right_from_wrong(exercise, check):
         assert len(said) == 1, said
 
 
+def test_a_script_that_calls_it_is_not_run_again(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import numpy as np\n"
+        "print('run')\n"
+        "from minitorch_cv.course.limited_functions import LimitedFunction\n"
+        f"function = LimitedFunction({str(LINEAR.path)!r}, 'test', 'forward', '', 1)\n"
+        "print(function.apart((np.ones((2, 1)), np.ones((1, 1)), np.ones(1)), {}).shape)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["run", "(2, 1)", ""]
+
+
 def test_a_call_has_its_memory_and_its_time():
     rows = np.zeros((1200, 1))
     assert "needs more memory" in said_by(given(), rows, rows, np.zeros((1200, 1, 1)))
@@ -69,21 +85,18 @@ def test_what_a_right_one_gave_once_is_no_table(exercise, check):
     if not check.secret_term:
         pytest.skip(f"{exercise.name}: the value is what is tested, and its formula is known")
     rng = np.random.default_rng(0)
-    inputs = {
-        "find_faults_softmax": [rng.standard_normal((3, 4))],
-        "find_faults_conv2d": [rng.standard_normal((2, 2, 4, 5)), rng.standard_normal((2, 2, 3, 2)), np.zeros(2), 2, 1],
-    }.get(exercise.name, [rng.standard_normal((4, 2)), rng.standard_normal((3, 2)), np.zeros(3)])
-    if exercise.name == "find_faults_batch_norm":
-        inputs[1] = rng.standard_normal(2)
-        inputs[2] = np.zeros(2)
-    y = given(check.of, exercise=exercise)(*inputs)
-    dy = rng.standard_normal(y.shape)
-    dy -= dy.mean()
-    first, second = (
-        np.concatenate([np.ravel(d) for d in [given(check.backward, "", seed, exercise)(dy, *inputs)][0]])
-        for seed in (1, 2)
-    )
-    assert np.linalg.norm(first - second) > 0.1 * np.linalg.norm(first)
+    shapes, settings = {
+        "find_faults_linear": ([(4, 3), (2, 3), (2,)], ()),
+        "find_faults_softmax": ([(3, 4)], ()),
+        "find_faults_batch_norm": ([(5, 2), (2,), (2,)], ()),
+        "find_faults_conv2d": ([(2, 2, 4, 5), (2, 2, 3, 2), (2,)], (2, 1)),
+    }[exercise.name]
+    inputs = [*(rng.standard_normal(shape) for shape in shapes), *settings]
+    dy = rng.standard_normal(given(check.of, exercise=exercise)(*inputs).shape)
+    dy -= dy.mean()  # along which what is the same for every output would vanish
+    first, second = (given(check.backward, "", seed, exercise)(dy, *inputs) for seed in (1, 2))
+    for a, b in zip(first, second, strict=True):
+        assert np.linalg.norm(a - b) > 0.1 * np.linalg.norm(a)
 
 
 @pytest.mark.parametrize(
