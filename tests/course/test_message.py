@@ -104,3 +104,10 @@ HOSTILE = {
 def test_what_is_no_message_is_refused(what):
     with pytest.raises(MessageError):
         unpack(read_from(HOSTILE[what]))
+
+
+def test_long_lists_are_refused_with_what_to_do_instead():
+    numbers = np.random.default_rng(0).standard_normal((300, 300))
+    with pytest.raises(MessageError, match=r"numpy\.array\(\.\.\.\) of them will do"):
+        pack(numbers.tolist())
+    assert pack(numbers)

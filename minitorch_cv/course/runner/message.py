@@ -33,6 +33,8 @@ def pack(value: Any, functions: list[Callable] | None = None) -> bytes:
     arrays: list[np.ndarray] = []
     tree = _tree(value, arrays, functions)
     header = json.dumps({"tree": tree, "arrays": [[a.dtype.str, a.shape] for a in arrays]}).encode()
+    if len(header) > LARGEST_HEADER:
+        raise MessageError("so many numbers in lists: numpy.array(...) of them will do")
     return b"".join([len(header).to_bytes(8, "big"), header, *(array.tobytes() for array in arrays)])
 
 
