@@ -104,7 +104,12 @@ def describe(function: Callable, arguments: Iterable[Any]) -> str:
     names = inspect.signature(function).parameters
     parts = []
     for name, value in zip(names, arguments):
-        text = str(value.shape) if isinstance(value, np.ndarray) and value.ndim else " ".join(repr(value).split())
+        if isinstance(value, np.ndarray) and value.ndim:
+            text = str(value.shape)
+        elif isinstance(value, (float, np.floating)):
+            text = f"{value:.4g}"
+        else:
+            text = " ".join(repr(value).split())
         parts.append(f"{name} {text if len(text) <= 40 else text[:37] + '...'}")
     return ", ".join(parts)
 

@@ -68,8 +68,11 @@ def _statistics(name: str, results: Sequence[StudentResult]) -> ExerciseStatisti
     shares = np.array([exercise.share for exercise in exercises])
     rest = np.array([result.score - exercise.score for result, exercise in found])
     messages = [text for exercise in exercises if (text := _mistake(exercise))]
-    ran = Counter(case.name for exercise in exercises for case in exercise.cases)
-    failed = Counter(case.name for exercise in exercises for case in exercise.cases if not case.passed)
+    # By their places: the sizes in their names differ from student to student.
+    cases = [list(enumerate(exercise.cases, 1)) for exercise in exercises]
+    ran = Counter(number for numbered in cases for number, _ in numbered)
+    failed = Counter(number for numbered in cases for number, case in numbered if not case.passed)
+    names = {number: case.name for numbered in reversed(cases) for number, case in numbered}
     return ExerciseStatistics(
         name,
         exercises[0].title,
@@ -80,7 +83,8 @@ def _statistics(name: str, results: Sequence[StudentResult]) -> ExerciseStatisti
         _correlation(shares, rest),
         _most_frequent(messages),
         tuple(
-            sorted(((case, number / ran[case]) for case, number in failed.items()), key=lambda pair: (-pair[1], pair))
+            (f"case {number} of {len(ran)}, such as {names[number]}", count / ran[number])
+            for number, count in sorted(failed.items(), key=lambda item: (-item[1] / ran[item[0]], item[0]))
         ),
     )
 

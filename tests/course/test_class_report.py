@@ -224,7 +224,7 @@ def test_statistics_of_an_exercise():
     assert found.students == 5 and found.mean_share == pytest.approx(0.4) and found.full_share == pytest.approx(0.2)
     assert found.statuses == {"full": 1, "partial": 2, "wrong": 1, "not written": 1}
     assert found.mistakes == (("off by 0.5", 2), ("the case small fails", 1))
-    assert found.failed_cases == (("wide", 0.75), ("small", 0.25))
+    assert found.failed_cases == (("case 2 of 2, such as wide", 0.75), ("case 1 of 2, such as small", 0.25))
     assert math.isnan(found.discrimination)
 
 
