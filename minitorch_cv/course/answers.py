@@ -18,7 +18,7 @@ def difference(given: Any, expected: Any, tolerance: float = RELATIVE_TOLERANCE)
 
     Numbers may differ by `tolerance`, relative to the largest expected; integers, strings and shapes not at all. A
     tuple and a list of the same values are the same, as are a number and an array of no axes. NaN is never right, nor
-    is float32 where float64 is expected.
+    is float32 where its rounding is more than the tolerance.
     """
     if isinstance(expected, Mapping):
         return _mapping(given, expected, tolerance)
@@ -77,8 +77,7 @@ def _numbers(given: Any, expected: np.ndarray, tolerance: float) -> str:
         array = np.asarray(given)
     except ValueError:  # a ragged list
         return f"expected {_shape(expected)}; it is {kind(given)}"
-    if expected.dtype == np.float64 and array.dtype in (np.float16, np.float32):
-        # Its rounding is about as large as the tolerance: the same formula would be right or wrong by luck.
+    if expected.dtype == np.float64 and array.dtype.kind == "f" and np.finfo(array.dtype).eps > tolerance:
         return f"it is {array.dtype}: compute in float64"
     if array.dtype.kind not in "biufc" or given is None:
         return f"expected {_shape(expected)}; it is {kind(given)}"

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -82,8 +81,11 @@ class _Process:
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other,), daemon=True)
         # A new process runs the program of the old one again, which may be anybody's script: this one needs none of it.
-        with mock.patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
             self._process.start()
+        finally:
+            sys.modules["__main__"] = main
         other.close()
         self._pipe.recv()  # it is there: what it takes to start counts for no call
 

@@ -533,7 +533,7 @@ def test_no_right_answer_comes_near_to_the_limit_of_an_answer():
         if exercise.language.name == "python":
             for check in exercise.checks:
                 for case in check.cases(exercise.reference, np.random.default_rng(0)):
-                    assert 32 * len(pack(case.ask(exercise.reference))) < LIMITS.answer, exercise.name
+                    assert 16 * len(pack(case.ask(exercise.reference))) < LIMITS.answer, exercise.name
 
 
 def test_a_kernel_has_a_minute_of_its_own():
