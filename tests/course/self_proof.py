@@ -1,7 +1,7 @@
 """The course proves itself: each exercise against its solution, its stub, its listed mistakes, answers that solve
 nothing, and code that means harm.
 
-python tests/course/self_proof.py           prints the table of all of them
+python tests/course/self_proof.py           prints the table of all of them, as it stands in docs/self_proof.md
 python tests/course/self_proof.py NAME ...  of some
 """
 
