@@ -523,9 +523,9 @@ def test_a_run_that_is_killed_goes_on(course, sandbox, tmp_path):
 
 def test_an_answer_that_no_honest_one_is_as_long_as_ends_the_process(course, sandbox):
     exercise = EXERCISES[0]
-    code = exercise.stub.replace('raise NotImplementedError("yours to write")', "return np.ones(3 * 2**20)")
+    code = exercise.stub.replace('raise NotImplementedError("yours to write")', "return np.ones(5 * 2**20)")
     result = grade_exercise(Course.read(course), exercise, code.encode(), sandbox, 0)
-    assert (result.status, result.score) == ("ended", 0) and "16 MiB" in result.teacher_message
+    assert (result.status, result.score) == ("ended", 0) and "32 MiB" in result.teacher_message
 
 
 def test_no_right_answer_comes_near_to_the_limit_of_an_answer():
