@@ -338,7 +338,8 @@ def test_gradescope_s_container_opens_what_runs_students_code_and_no_more(name, 
     package = tmp_path / "installed" / "minitorch_cv"
     folder = Path(minitorch_cv.__file__).parent
     shutil.copytree(folder, package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(Path(signatures.__file__).parent, package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    kernels = Path(signatures.__file__).parent  # in a checkout it lies elsewhere
+    shutil.copytree(kernels, package / "kernels", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     _, teacher = release(tmp_path / "course", [find_exercise(name)], "tests")
     write_autograder(tmp_path / "autograder.zip", teacher, wheel)
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:

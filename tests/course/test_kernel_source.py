@@ -25,6 +25,7 @@ def test_our_own_texts_are_not_refused(exercise):
         assert refusal(text) == ""
 
 
+@pytest.mark.checkout
 @pytest.mark.parametrize("path", LESSON, ids=lambda path: path.stem)
 def test_the_lesson_s_kernels_are_not_refused(path):
     assert refusal(path.read_text(encoding="utf-8")) == ""
